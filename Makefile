@@ -1,0 +1,45 @@
+# make demo: the workflow on simulated micrographs.  make test: all tests.  make help: the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+DEMO := --configfile config/studies/demo.yaml --directory demo
+
+.PHONY: help demo stack test lint format freeze-folds clean
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(READY): envs/requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	@touch $@
+
+demo: $(READY) ## set up, simulate micrographs, run the workflow on them
+	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all --quiet all
+	$(BIN)/snakemake $(DEMO)
+	@echo "The report is demo/results/report.html"
+
+stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.npy and labels.npy
+	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all -- simulated/stack.tsv
+
+test: $(READY) ## set up, run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## what must be clean before a change goes in
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all --quiet all
+	$(BIN)/snakemake $(DEMO) --lint
+
+format: $(READY) ## put code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
+	$(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
+
+clean: ## remove the demo and the environment, nothing of yours
+	rm -rf demo $(VENV)

@@ -1,0 +1,62 @@
+"""What several test files build: sheets, expanded rows, micrographs."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from tessera import sheets
+from tessera.problems import BadInput
+
+ROOT = Path(__file__).parents[1]
+SHEET = "data/sheet.tsv"
+
+
+def schema(name):
+    path = ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def config(**blocks):
+    """The config as it comes, for two classes, with keys of some blocks changed."""
+    whole = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    whole["classes"] = {"background": 0, "particle": 255}
+    for name, block in blocks.items():
+        whole[name] = {**whole[name], **block} if isinstance(block, dict) else block
+    return whole
+
+
+def expanded(rows, grouped=True):
+    """Rows of a sheet, given as dicts of cells, as `sheets.expand` gives them."""
+    return sheets.expand(pd.DataFrame(rows, dtype=str), SHEET, schema("micrographs"), grouped)
+
+
+def annotated(*groups):
+    """Cells of a sheet: for each (name, number of micrographs[, further cells]) as many rows."""
+    return [
+        {
+            "micrograph": f"{name}_{cells.get('cohort', '')}{number:03}",
+            "image": f"{name}_{cells.get('cohort', '')}{number:03}.tif",
+            "mask": f"{name}_{cells.get('cohort', '')}{number:03}.mask.tif",
+            "group": name,
+            **cells,
+        }
+        for name, size, cells in ((*group, {})[:3] for group in groups)
+        for number in range(size)
+    ]
+
+
+def problems_of(call, *args, **kwargs):
+    """(micrograph, what) of each problem in the `BadInput` that a call ends with."""
+    with pytest.raises(BadInput) as caught:
+        call(*args, **kwargs)
+    return [(problem.micrograph, problem.what) for problem in caught.value.problems]
+
+
+def texture(seed, shape=(300, 260), scale_px=6):
+    """Smooth random grey levels with mean 0 and standard deviation 1."""
+    grey = gaussian_filter(np.random.default_rng(seed).normal(size=shape), scale_px, mode="wrap")
+    return (grey - grey.mean()) / grey.std()

@@ -1,0 +1,25 @@
+"""What several test files share."""
+
+import pytest
+
+from tiny_study import TinyStudy, make_study
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> TinyStudy:
+    """A tiny study that the real Snakefile has run to the end; copy it before you change it."""
+    study = make_study(tmp_path_factory.mktemp("finished") / "study")
+    study.run()
+    return study
+
+
+@pytest.fixture
+def study(finished, tmp_path) -> TinyStudy:
+    """A finished study of the test's own."""
+    return finished.copy(tmp_path / "study")
+
+
+@pytest.fixture
+def fresh(tmp_path) -> TinyStudy:
+    """A study that nothing has run on."""
+    return make_study(tmp_path / "study")

@@ -1,0 +1,123 @@
+"""Bad rows: one clear message with all of them, before any training, and nothing half-written."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from tiny_study import SIDE_PX
+
+
+def edited(study, row, **cells):
+    rows = study.sheet
+    for column, value in cells.items():
+        rows.loc[rows["micrograph"] == row, column] = value
+    study.write_sheet(rows)
+
+
+def no_training(study):
+    return not (study.folder / "results/networks").exists()
+
+
+def test_everything_the_sheet_gets_wrong_is_told_at_once(fresh):
+    edited(fresh, "a-1", image="gone.tif")
+    edited(fresh, "b-1", mask="gone.mask.tif")
+    said = fresh.refused()
+    assert "a-1: data/gone.tif: this image is missing" in said
+    assert "b-1: data/gone.mask.tif: this mask is missing" in said
+    assert "2 bad rows" in said
+    assert not (fresh.folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("micrograph", "cells", "words"),
+    [
+        ("a-1", {"micrograph": "b-1"}, "b-1: data/micrographs.tsv: this id occurs more than once"),
+        ("a-1", {"group": ""}, "a-1: data/micrographs.tsv: 'group' is a required property"),
+        ("a-1", {"group": "../x"}, "a-1: data/micrographs.tsv: group: '../x' does not match"),
+        ("a-1", {"use": "validate"}, "a-1: data/micrographs.tsv: use: 'validate' is not one of"),
+        ("a-1", {"use": "test"}, "a: data/micrographs.tsv: this group is used as cv and test"),
+    ],
+)
+def test_bad_cell(fresh, micrograph, cells, words):
+    edited(fresh, micrograph, **cells)
+    said = fresh.refused("-n")
+    assert words in said
+    assert "1 bad row:" in said
+    assert "Traceback" not in said
+
+
+def test_more_folds_than_groups(fresh):
+    fresh.configure(split={"folds": 9})
+    assert "9 folds, but only 4 groups to cross-validate" in fresh.refused("-n")
+
+
+def test_config_faults_are_told_at_once(fresh):
+    fresh.configure(tile={"size_px": "large", "overlap": 3}, train={"batch": 0})
+    said = fresh.refused("-n")
+    assert "tile.size_px: 'large' is not of type 'integer'" in said
+    assert "'overlap' was unexpected" in said
+    assert "train.batch: 0 is less than the minimum of 1" in said
+
+
+def test_files_that_cannot_be_read_and_masks_that_do_not_fit_are_told_at_once(fresh):
+    data = fresh.folder / "data"
+    (data / "a-1.tif").write_bytes(b"II*\0 and then nothing of a TIFF")
+    (data / "t-2.tif").write_text("a letter to the editor")
+    undeclared = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    undeclared[:3, :5] = 130
+    tifffile.imwrite(data / "b-2.mask.tif", undeclared)
+    tifffile.imwrite(data / "c-1.mask.tif", np.zeros((SIDE_PX, 10), np.uint8))
+    said = fresh.refused()
+    assert "a-1: data/a-1.tif: cannot be read" in said
+    assert "t-2: data/t-2.tif: no known format begins with the bytes b'a letter'" in said
+    assert "b-2: data/b-2.mask.tif: undeclared mask value 130 (15 px)" in said
+    assert (
+        f"c-1: c-1.mask.tif: the mask is {SIDE_PX} x 10, the micrograph {SIDE_PX} x {SIDE_PX} px"
+        in said
+    )
+    assert "4 bad rows:" in said
+    assert no_training(fresh)
+    for shard in ("a", "t"):
+        assert not list((fresh.folder / "results/micrographs").glob(f"*{shard}.*"))
+    log = (fresh.folder / "results/logs/ingest/t.log").read_text(encoding="utf-8")
+    assert log.splitlines()[-1].startswith("BAD ROW t-2")
+
+
+def test_class_absent_from_a_fold(fresh):
+    for group in "bc":
+        for number in (1, 2):
+            empty = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+            tifffile.imwrite(fresh.folder / f"data/{group}-{number}.mask.tif", empty)
+    said = fresh.refused()
+    assert "fold 0: results/folds.tsv: no training tile holds the class square" in said
+    assert no_training(fresh)
+
+
+def test_near_identical_micrographs_in_two_groups(fresh):
+    data = fresh.folder / "data"
+    same = tifffile.imread(data / "a-1.tif")
+    tifffile.imwrite(data / "b-1.tif", (same // 2 + 30).astype(np.uint8))
+    said = fresh.refused()
+    assert "a-1" in said
+    assert "near-identical" in said
+    assert "b-1, but they are in the groups a and b" in said
+    assert no_training(fresh)
+
+
+def test_group_that_would_move_stops_the_run_and_keeps_the_table(study):
+    before = (study.folder / "results/folds.tsv").read_bytes()
+    edited(study, "a-1", fold="1")
+    said = study.refused("-n")
+    assert "a: results/folds.tsv: would move from fold 0 to fold 1" in said
+    assert "make freeze-folds" in said
+    assert (study.folder / "results/folds.tsv").read_bytes() == before
+    study.configure(split={"moved": "allow"})
+    assert "Training the network of fold 2, seed 0" in study.plan()
+
+
+def test_failed_audit_keeps_the_last_table(study):
+    before = (study.folder / "results/folds.tsv").read_bytes()
+    data = study.folder / "data"
+    (data / "b-1.tif").write_bytes((data / "a-1.tif").read_bytes())
+    assert "identical to" in study.refused()
+    assert (study.folder / "results/folds.tsv").read_bytes() == before

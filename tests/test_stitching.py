@@ -1,0 +1,235 @@
+"""Stitching: in parts or as a whole, the prediction is the same; cores tile the micrograph."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import entropy as scipy_entropy
+from torch import nn
+
+from tessera.networks import Architecture, build
+from tessera.stitching import (
+    check_local,
+    cores,
+    crop,
+    cut,
+    entropy,
+    logits_of_whole,
+    predict,
+    stitch,
+    stitched_logits,
+)
+
+
+def trained_like(name="unet", levels=3, seed=0, n_inputs=1, n_classes=2, channels=3):
+    """A network with the statistics of a trained one: an offset at the border would show."""
+    network = build(
+        Architecture(name, tuple(channels + i for i in range(levels)), n_inputs, n_classes), seed
+    )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean.normal_(0, 0.5, generator=generator)
+                layer.running_var.uniform_(0.5, 2, generator=generator)
+                layer.weight.uniform_(0.5, 1.5, generator=generator)
+                layer.bias.normal_(0, 0.5, generator=generator)
+    return network.eval()
+
+
+def page_of(height, width, seed=0, n_inputs=None):
+    shape = (height, width) if n_inputs is None else (n_inputs, height, width)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+sizes = st.integers(1, 75)
+
+
+@st.composite
+def grids(draw):
+    stride = 2 ** draw(st.integers(0, 3))
+    return draw(sizes), draw(sizes), draw(st.integers(1, 9)) * stride, 2 * stride, stride
+
+
+@given(grids())
+def test_cores_tile_the_micrograph_and_windows_lie_on_the_stride(grid):
+    height, width, _, halo_px, stride = grid
+    hits = np.zeros((height, width), int)
+    for core in cores(*grid):
+        hits[core.rows, core.columns] += 1
+        for size, wrote, read in (
+            (height, core.rows, core.read_rows),
+            (width, core.columns, core.read_columns),
+        ):
+            extended = -(-size // stride) * stride
+            assert read.start % stride == read.stop % stride == wrote.start % stride == 0
+            assert read.start == max(wrote.start - halo_px, 0)
+            assert min(wrote.stop + halo_px, size) <= read.stop <= extended
+    assert (hits == 1).all()
+
+
+def test_cores_are_in_row_major_order():
+    origins = [(core.rows.start, core.columns.start) for core in cores(5, 7, 4, 2, 2)]
+    assert origins == [(0, 0), (0, 4), (4, 0), (4, 4)]
+
+
+@given(grids(), st.sampled_from([None, 2]))
+def test_stitching_inverts_cutting(grid, n_inputs):
+    page = page_of(*grid[:2], n_inputs=n_inputs)
+    parts = ((core, crop(core, window)) for core, window in cut(page, cores(*grid)))
+    assert np.array_equal(stitch(parts, *grid[:2]), page)
+
+
+@given(grids())
+def test_windows_beyond_the_page_repeat_its_edge(grid):
+    height, width, *_, stride = grid
+    page = page_of(height, width)
+    pads = [(0, -size % stride) for size in (height, width)]
+    extended = np.pad(page, pads, mode="edge")
+    for core, window in cut(page, cores(*grid)):
+        assert np.array_equal(window, extended[core.read_rows, core.read_columns])
+
+
+# Up to 170 px, so that windows of four levels also end in the interior on both sides.
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["unet", "encoder-decoder"]),
+    st.integers(1, 4),
+    st.integers(1, 170),
+    st.integers(1, 170),
+    st.data(),
+    st.integers(0, 1000),
+)
+def test_parts_equal_the_whole(name, levels, height, width, data, seed):
+    network = trained_like(name, levels, seed)
+    stride = network.stride
+    most = -(-max(height, width) // stride) + 1
+    # At least 16 px: smaller cores prove no more, and take as many windows as there are pixels.
+    core_px = data.draw(st.integers(min(-(-16 // stride), most), most)) * stride
+    page = page_of(height, width, seed)
+    for number, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        network.to(number)
+        whole = logits_of_whole(network, page)
+        parts = stitch(stitched_logits(network, page, core_px), height, width)
+        assert whole.shape == (2, height, width)
+        np.testing.assert_allclose(parts, whole, rtol=0, atol=tolerance * max(1, abs(whole).max()))
+
+
+@pytest.mark.parametrize("core_units", range(1, 8))
+@pytest.mark.parametrize("size", [(1, 1), (1, 23), (17, 24), (24, 16)])
+def test_parts_equal_the_whole_for_every_core(core_units, size):
+    network = trained_like(levels=3).double()
+    page = page_of(*size)
+    parts = stitch(stitched_logits(network, page, core_units * network.stride), *size)
+    np.testing.assert_allclose(parts, logits_of_whole(network, page), rtol=0, atol=1e-10)
+
+
+def test_the_whole_is_what_the_network_gives():
+    network, page = trained_like(levels=3).double(), page_of(16, 24)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(page).double().view(1, 1, 16, 24))[0]
+    np.testing.assert_allclose(logits_of_whole(network, page), expected, rtol=0, atol=1e-12)
+
+
+def test_a_halo_too_small_would_show():
+    """The test above is able to fail: one stride less of halo and the parts differ."""
+    network, page = trained_like(levels=3).double(), page_of(64, 64)
+    whole = logits_of_whole(network, page)
+    network.halo_px -= 3 * network.stride
+    parts = stitch(stitched_logits(network, page, 16), 64, 64)
+    assert abs(parts - whole).max() > 1e-6
+
+
+def test_several_inputs_and_memory_maps(tmp_path):
+    network, page = trained_like(levels=2, n_inputs=2).double(), page_of(21, 34, n_inputs=2)
+    np.save(tmp_path / "page.npy", page)
+    mapped = np.load(tmp_path / "page.npy", mmap_mode="r")
+    parts = stitch(stitched_logits(network, mapped, 8), 21, 34)
+    np.testing.assert_allclose(parts, logits_of_whole(network, page), rtol=0, atol=1e-10)
+
+
+def assembled(parts, height, width):
+    return np.moveaxis(
+        stitch(((core, np.moveaxis(p, -1, 0)) for core, p in parts), height, width), 0, -1
+    )
+
+
+def test_prediction_is_the_mean_of_the_softmax_of_the_networks():
+    networks = [trained_like(levels=3, seed=seed, n_classes=3) for seed in range(3)]
+    page = page_of(37, 50)
+    each = [torch.softmax(torch.from_numpy(logits_of_whole(n, page)), 0) for n in networks]
+    expected = (sum(each) / 3).permute(1, 2, 0)
+    found = assembled(predict(networks, page, 16, "cpu", "fp32"), 37, 50)
+    assert (found.shape, found.dtype) == ((37, 50, 3), np.float32)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+
+
+def test_prediction_in_bf16_is_close_and_in_float32():
+    network, page = trained_like(levels=3), page_of(40, 40)
+    exact = assembled(predict([network], page, 40, "cpu", "fp32"), 40, 40)
+    rough = assembled(predict([network], page, 16, "cpu", "bf16"), 40, 40)
+    assert rough.dtype == np.float32
+    assert abs(rough - exact).max() < 0.1
+    assert abs(rough - exact).max() > 0
+
+
+def test_predicting_leaves_gradients_of_the_caller_on():
+    for _ in predict([trained_like()], page_of(20, 20), 16, "cpu", "fp32"):
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_networks_of_another_grid_cannot_be_averaged():
+    networks = [trained_like(levels=2), trained_like(levels=3)]
+    with pytest.raises(ValueError, match=r"\(2, .*\(4, "):
+        predict(networks, page_of(20, 20), 16, "cpu", "fp32")
+    with pytest.raises(ValueError, match=r"not \[\]"):
+        predict([], page_of(20, 20), 16, "cpu", "fp32")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.InstanceNorm2d(3),
+        nn.GroupNorm(1, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.BatchNorm2d(3, track_running_stats=False),
+    ],
+)
+def test_layers_that_see_the_whole_window_are_refused(layer):
+    network = trained_like()
+    network.down[0].append(layer.eval())
+    with pytest.raises(ValueError, match=r"down\.0\.6"):
+        stitched_logits(network, page_of(20, 20), 16)
+
+
+def test_networks_in_training_are_refused():
+    network = trained_like()
+    network.down[0][1].train()
+    with pytest.raises(ValueError, match=r"down\.0\.1 is in training mode"):
+        check_local(network)
+    with pytest.raises(ValueError, match="the network is in training mode"):
+        predict([network.train()], page_of(20, 20), 16, "cpu", "fp32")
+
+
+@pytest.mark.parametrize("grid", [(20, 20, 6, 8, 4), (20, 20, 8, 6, 4), (20, 20, 0, 8, 4)])
+def test_cores_off_the_stride_are_refused(grid):
+    with pytest.raises(ValueError, match=f"core_px {grid[2]} and halo_px {grid[3]}.*stride, 4"):
+        cores(*grid)
+
+
+def test_empty_micrographs_and_missing_parts_are_refused():
+    with pytest.raises(ValueError, match="0 x 4 px"):
+        cores(0, 4, 4, 4, 4)
+    parts = [(core, crop(core, w)) for core, w in cut(page_of(8, 8), cores(8, 8, 4, 4, 4))]
+    with pytest.raises(ValueError, match="48 px written of 8 x 8"):
+        stitch(parts[:-1], 8, 8)
+
+
+def test_entropy_is_that_of_scipy_in_units_of_the_largest():
+    probability = np.random.default_rng(0).dirichlet(np.ones(4), (5, 6)).astype(np.float32)
+    expected = scipy_entropy(probability, base=4, axis=-1)
+    np.testing.assert_allclose(entropy(probability), expected, atol=1e-6)
+    assert entropy(np.eye(3)).tolist() == [0, 0, 0]
+    assert entropy(np.full((2, 3), 1 / 3)).tolist() == pytest.approx([1, 1])

@@ -1,0 +1,258 @@
+"""The real Snakefile on a tiny study: what comes out, and which jobs a change plans."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from tiny_study import ROOT, SIDE_PX, draw, jobs
+
+ONCE = {"summarise": ["-"], "report": ["-"]}
+FOLD_OF = {"a": "0", "b": "2", "c": "1", "d": "0"}
+"""What GroupKFold makes of four groups of the same size and three folds."""
+
+
+def others(*folds: str) -> list[str]:
+    return sorted(set("012") - set(folds))
+
+
+def in_folds(*folds: str) -> list[str]:
+    return [group for group, fold in FOLD_OF.items() if fold in folds]
+
+
+# ------------------------------------------------------------------------------ what comes out
+
+
+def test_products_are_there_and_calibrated(finished):
+    results = finished.folder / "results"
+    for group in "abcdtu":
+        shard = "u+unlabelled" if group == "u" else group
+        for micrograph in (f"{group}-1", f"{group}-2"):
+            stem = results / "predictions" / shard / micrograph
+            mask = tifffile.imread(f"{stem}.mask.tif")
+            probability = tifffile.imread(f"{stem}.probability.tif")
+            entropy = tifffile.imread(f"{stem}.entropy.tif")
+            assert mask.shape == entropy.shape == (SIDE_PX, SIDE_PX)
+            assert probability.shape == (SIDE_PX, SIDE_PX, 2)
+            assert np.array_equal(mask, probability.argmax(axis=-1))
+            assert probability.sum(axis=-1) == pytest.approx(1, abs=1e-3)
+            assert entropy.min() >= 0
+            assert entropy.max() <= 1
+    assert (results / "report.html").stat().st_size > 10_000
+
+
+def test_folds_table_places_each_group_once(finished):
+    folds = pd.read_csv(finished.folder / "results/folds.tsv", sep="\t", dtype=str)
+    assert sorted(folds["group"]) == list("abcdt")
+    assert dict(zip(folds["group"], folds["fold"].fillna(""), strict=True)) == {**FOLD_OF, "t": ""}
+
+
+def test_metrics_are_those_of_the_predicted_masks(finished):
+    results = finished.folder / "results"
+    metrics = pd.read_csv(results / "metrics.tsv", sep="\t")
+    predicted = [
+        tifffile.imread(results / f"predictions/{g}/{g}-{n}.mask.tif")
+        for g in "abcd"
+        for n in (1, 2)
+    ]
+    true = [
+        tifffile.imread(finished.folder / f"data/{g}-{n}.mask.tif") > 0
+        for g in "abcd"
+        for n in (1, 2)
+    ]
+    overlap = np.logical_and(predicted, true).sum()
+    union = np.logical_or(predicted, true).sum()
+    row = metrics.query(
+        "use == 'cv' and method == 'network' and level == 'pooled' and `class` == 'square'"
+    )
+    assert row["iou"].item() == pytest.approx(overlap / union, abs=1e-5)
+
+
+def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finished):
+    inputs = finished.inputs()
+    for fold in "012":
+        read = {Path(path).name for path in inputs[f"results/networks/seed-0/fold-{fold}.pt"]}
+        trained = set(in_folds(*others(fold)))
+        names = {f"{group}.{end}" for group in trained for end in ("tif", "parquet")}
+        assert read == {"folds.tsv", *names}
+        for group in in_folds(fold):
+            networks = {
+                path for path in inputs[f"results/predictions/{group}"] if path.endswith(".pt")
+            }
+            assert networks == {f"results/networks/seed-0/fold-{fold}.pt"}
+    for shard in ("t", "u+unlabelled"):
+        networks = {path for path in inputs[f"results/predictions/{shard}"] if path.endswith(".pt")}
+        assert networks == {f"results/networks/seed-0/fold-{fold}.pt" for fold in "012"}
+
+
+def test_same_inputs_give_the_same_bytes(finished, fresh):
+    fresh.run()
+    products = [
+        path.relative_to(fresh.folder)
+        for path in sorted((fresh.folder / "results").rglob("*"))
+        if path.is_file() and "logs" not in path.parts and path.name != ".snakemake_timestamp"
+    ]
+    assert len(products) > 50
+    different = [
+        str(path)
+        for path in products
+        if (fresh.folder / path).read_bytes() != (finished.folder / path).read_bytes()
+    ]
+    assert different == []
+
+
+def test_snakemake_report_works(study):
+    study.run("--report", str(study.folder / "snakemake.html"))
+    page = (study.folder / "snakemake.html").read_text(encoding="utf-8")
+    assert "results/report.html" in page
+
+
+# --------------------------------------------------------------------- which jobs a change plans
+
+
+def test_nothing_is_planned_after_a_run(finished):
+    assert finished.plan() == []
+
+
+def test_touched_files_plan_nothing(study):
+    for path in study.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            path.touch()
+    assert study.plan() == []
+
+
+def test_fresh_clone_with_the_old_results_plans_nothing(study, tmp_path):
+    clone = tmp_path / "clone"
+    for name in ("Snakefile", "config", "envs", "profiles", "workflow"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        clone.mkdir(exist_ok=True)
+        copy(ROOT / name, clone / name)
+    for path in clone.rglob("*"):
+        path.touch()
+    assert study.plan(root=clone) == []
+    # Even where only the results were brought along, not what Snakemake remembers of them.
+    shutil.rmtree(study.folder / ".snakemake")
+    assert study.plan(root=clone) == []
+
+
+def test_comment_in_a_module_plans_nothing_and_a_line_all_that_import_it(study, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "demo", "results"))
+    module = clone / "workflow/lib/tessera/summaries.py"
+    module.write_text(f"# a comment\n{module.read_text(encoding='utf-8')}", encoding="utf-8")
+    assert study.plan(root=clone) == []
+    with module.open("a", encoding="utf-8") as file:
+        file.write("\nA_LINE = 1\n")
+    assert study.plan(root=clone) == jobs(**ONCE)
+
+
+def test_reordered_sheet_plans_nothing(study):
+    study.write_sheet(study.sheet.sample(frac=1, random_state=1))
+    assert study.plan() == []
+
+
+def test_unlabelled_micrograph_plans_its_own_chain(study):
+    files = draw(study.folder / "data", "v-1", labelled=False)
+    study.add({"micrograph": "v-1", **files, "group": "v"})
+    own = ["v+unlabelled"]
+    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, report=["-"])
+
+
+def test_labelled_group_that_joins_a_fold_trains_the_other_networks(study):
+    files = draw(study.folder / "data", "e-1")
+    study.add({"micrograph": "e-1", **files, "group": "e", "cohort": "1"})
+    # Folds 1 and 2 hold one group each, fold 0 two: the lightest, first of equals, is 1.
+    predicted = [*in_folds("0", "2"), "e", "t"]
+    assert study.plan() == jobs(
+        ingest=["e"],
+        annotate=["e"],
+        normalise=["e"],
+        tile=["e"],
+        split=["-"],
+        train=others("1"),
+        predict=[*predicted, "u+unlabelled"],
+        evaluate=predicted,
+        **ONCE,
+    )
+
+
+def test_corrected_mask_plans_what_learnt_from_it(study):
+    tifffile.imwrite(study.folder / "data/b-1.mask.tif", np.eye(SIDE_PX, dtype=np.uint8) * 255)
+    # The networks of the other folds learnt from it; its own fold's network predicts it as before,
+    # but its score changes.
+    predicted = [*in_folds(*others(FOLD_OF["b"])), "t"]
+    assert study.plan() == jobs(
+        annotate=["b"],
+        tile=["b"],
+        split=["-"],
+        train=others(FOLD_OF["b"]),
+        predict=[*predicted, "u+unlabelled"],
+        evaluate=[*predicted, "b"],
+        **ONCE,
+    )
+    study.run()
+    assert study.plan() == []
+
+
+def test_restored_file_plans_nothing(study):
+    path = study.folder / "data/b-1.tif"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    assert study.plan() == []
+
+
+def test_report_settings_plan_the_report(study):
+    study.configure(report={"title": "Another title"})
+    assert study.plan() == jobs(report=["-"])
+
+
+def test_resources_and_device_plan_nothing(study):
+    study.configure(resources={"predict": {"cpus": 2, "mem_mb": 9000}}, device="auto")
+    assert study.plan() == []
+
+
+def test_interrupted_run_takes_up_where_it_was(study):
+    """Nothing stale survives a run that stopped half-way: what was not remade is still planned."""
+    tifffile.imwrite(study.folder / "data/u-1.tif", np.full((SIDE_PX, SIDE_PX), 7, np.uint16))
+    study.run("results/micrographs/u+unlabelled.tif")
+    own = ["u+unlabelled"]
+    assert study.plan() == jobs(normalise=own, predict=own, report=["-"])
+
+
+# ----------------------------------------------------------------------------------- other kinds
+
+
+def test_train_and_test_rows_only_make_one_network(fresh):
+    rows = fresh.sheet
+    rows.loc[rows["use"] == "", "use"] = "train"
+    fresh.write_sheet(rows)
+    plan = fresh.plan()
+    assert [job for job in plan if job.startswith("Training")] == [
+        "Training the network of fold all, seed 0"
+    ]
+    inputs = fresh.inputs()
+    read = {Path(path).stem for path in inputs["results/networks/seed-0/fold-all.pt"]}
+    assert read == {"a", "b", "c", "d", "folds"}
+    # No network may judge what it learnt from.
+    assert "results/predictions/a" not in inputs
+    assert "results/predictions/t" in inputs
+
+
+def test_leave_one_group_out_and_predefined_folds(fresh):
+    fresh.configure(split={"method": "leave-one-group-out"})
+    assert sum(job.startswith("Training") for job in fresh.plan()) == 4
+    rows = fresh.sheet
+    rows["fold"] = rows["group"].map({"a": "0", "b": "0", "c": "1", "d": "1"}).fillna("")
+    fresh.write_sheet(rows)
+    fresh.configure(split={"method": "predefined"})
+    read = fresh.inputs()["results/networks/seed-0/fold-0.pt"]
+    assert {Path(path).stem for path in read} == {"c", "d", "folds"}
+
+
+def test_slurm_profile_plans_and_asks_for_gpus(fresh):
+    done = fresh.snakemake("-n", "--profile", str(ROOT / "profiles/slurm"))
+    assert done.returncode == 0, done.stdout

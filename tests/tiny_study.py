@@ -1,0 +1,167 @@
+"""A study small enough to run the real Snakefile on: specimens of bright squares on noise."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SIDE_PX = 80
+CONFIG = {
+    "sheet": "data/micrographs.tsv",
+    "classes": {"background": 0, "square": 255},
+    "device": "cpu",
+    "tile": {"size_px": 32, "stride_px": 24},
+    "split": {"folds": 3},
+    "train": {"channels": [4, 8], "epochs": 2, "batch": 4, "jitter_px": 8, "precision": "fp32"},
+    "predict": {"core_px": 48},
+    "resources": {"train": {"cpus": 1}, "predict": {"cpus": 1}},
+}
+
+
+@dataclass(frozen=True)
+class TinyStudy:
+    """A folder with raw files, a sheet and a config, and the commands to work on them."""
+
+    folder: Path
+
+    @property
+    def sheet(self) -> pd.DataFrame:
+        return pd.read_csv(
+            self.folder / CONFIG["sheet"], sep="\t", dtype=str, keep_default_na=False
+        )
+
+    def write_sheet(self, rows: pd.DataFrame) -> None:
+        """Replace the sheet."""
+        rows.fillna("").to_csv(self.folder / CONFIG["sheet"], sep="\t", index=False)
+
+    def add(self, *rows: dict[str, str]) -> None:
+        """Add rows to the sheet."""
+        self.write_sheet(pd.concat([self.sheet, pd.DataFrame(rows)], ignore_index=True))
+
+    def configure(self, **blocks: object) -> None:
+        """Change the config, block by block."""
+        path = self.folder / "config.yaml"
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for block, value in blocks.items():
+            merged = {**config.get(block, {}), **value} if isinstance(value, dict) else value
+            config[block] = merged
+        path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def copy(self, folder: Path) -> "TinyStudy":
+        """The same study, results included, elsewhere; times are kept, as `cp -a` does."""
+        shutil.copytree(self.folder, folder)
+        return TinyStudy(folder)
+
+    def command(self, *arguments: str, root: Path = ROOT) -> list[str]:
+        """The command line of Snakemake on this study."""
+        start = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile")]
+        start += ["--profile", str(root / "profiles/default"), "--cores", "2", "--nocolor"]
+        start += ["--configfile", str(self.config), "--directory", str(self.folder)]
+        return [*start, *arguments]
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    def snakemake(self, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
+        """Run Snakemake, and give what it printed on both channels as `stdout`."""
+        return subprocess.run(
+            self.command(*arguments, root=root),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run Snakemake to a good end."""
+        done = self.snakemake(*arguments)
+        if done.returncode != 0:
+            raise AssertionError(done.stdout)
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        """Run Snakemake to a bad end, and give what it said."""
+        done = self.snakemake(*arguments)
+        if done.returncode == 0:
+            raise AssertionError(f"was not refused:\n{done.stdout}")
+        return done.stdout
+
+    def plan(self, root: Path = ROOT) -> list[str]:
+        """The messages of the jobs that a run would execute, sorted."""
+        done = self.snakemake("-n", root=root)
+        if done.returncode != 0:
+            raise AssertionError(done.stdout)
+        jobs = re.findall(r"^Job \d+: (.+)$", done.stdout, re.MULTILINE)
+        if not jobs and "Nothing to be done" not in done.stdout:
+            raise AssertionError(done.stdout)
+        return sorted(jobs)
+
+    def inputs(self) -> dict[str, set[str]]:
+        """Input files of every output in the graph, run or not."""
+        lines = self.run("--detailed-summary").splitlines()
+        header = next(i for i, line in enumerate(lines) if line.startswith("output_file"))
+        names = lines[header].split("\t")
+        rows = (dict(zip(names, line.split("\t"), strict=False)) for line in lines[header + 1 :])
+        return {
+            row["output_file"]: set(row["input-file(s)"].split(",")) for row in rows if len(row) > 4
+        }
+
+
+def draw(folder: Path, micrograph: str, labelled: bool = True) -> dict[str, str]:
+    """Write a micrograph and its mask; the picture is a function of its name."""
+    rng = np.random.default_rng(list(micrograph.encode()))
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    for row, column in rng.integers(0, SIDE_PX - 20, (4, 2)):
+        mask[row : row + 16, column : column + 16] = 255
+    image = rng.normal(100, 10, mask.shape) + 60 * (mask > 0)
+    tifffile.imwrite(folder / f"{micrograph}.tif", image.astype(np.uint16))
+    if not labelled:
+        return {"image": f"{micrograph}.tif", "mask": ""}
+    tifffile.imwrite(folder / f"{micrograph}.mask.tif", mask)
+    return {"image": f"{micrograph}.tif", "mask": f"{micrograph}.mask.tif"}
+
+
+def make_study(folder: Path) -> TinyStudy:
+    """Four specimens to cross-validate, one to test on, one unlabelled; two micrographs each."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    rows = []
+    for group, use in [("a", ""), ("b", ""), ("c", ""), ("d", ""), ("t", "test"), ("u", "")]:
+        for number in (1, 2):
+            name = f"{group}-{number}"
+            files = draw(data, name, labelled=group != "u")
+            rows.append({"micrograph": name, **files, "group": group, "cohort": "", "use": use})
+    study = TinyStudy(folder)
+    study.write_sheet(pd.DataFrame(rows))
+    study.config.write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
+    return study
+
+
+def jobs(**of: list[str]) -> list[str]:
+    """Messages of the jobs of each rule on each shard, in the form that `plan` gives them."""
+    messages = {
+        "ingest": "Reading the micrographs of {}",
+        "annotate": "Reading the masks of {}",
+        "normalise": "Normalising the micrographs of {}",
+        "tile": "Tiling the micrographs of {}",
+        "train": "Training the network of fold {}, seed 0",
+        "predict": "Predicting the micrographs of {}",
+        "evaluate": "Scoring the predictions of {}",
+        "split": "Auditing the folds",
+        "summarise": "Summing up the scores of the study",
+        "report": "Writing the report",
+    }
+    made = [messages[rule].format(name) for rule, names in of.items() for name in names]
+    if any(count > 1 for count in Counter(made).values()):
+        raise ValueError(f"a job is listed twice: {made}")
+    return sorted(made)

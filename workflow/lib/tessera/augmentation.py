@@ -1,0 +1,105 @@
+"""Augmentation of a batch: the eight symmetries of the square, contrast, brightness, noise.
+
+Every number is drawn on the CPU from a generator that the caller makes for the step, so what
+a batch looks like is a function of the seed and the step and of nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far augmentation may go; a micrograph has no preferred handedness or grey scale.
+
+    Parameters
+    ----------
+    dihedral : bool
+        Turn and mirror each sample by one of the eight symmetries of the square.
+    contrast : float
+        Half-range of the factor on grey values: 0.2 means 0.8 to 1.2.
+    brightness : float
+        Half-range of the offset, in standard deviations of the micrograph.
+    noise : float
+        Largest standard deviation of added Gaussian noise, in those of the micrograph.
+
+    Raises
+    ------
+    ValueError
+        If a strength is negative, or the contrast reaches 1 (the factor would reach 0).
+    """
+
+    dihedral: bool
+    contrast: float
+    brightness: float
+    noise: float
+
+    def __post_init__(self) -> None:
+        if min(astuple(self)) < 0 or self.contrast >= 1:
+            raise ValueError(f"{self}: strengths are >= 0, and contrast is below 1")
+
+
+def augment(
+    images: torch.Tensor,
+    codes: torch.Tensor,
+    generator: torch.Generator,
+    settings: Augmentation,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return an augmented copy of a batch.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, inputs, h, w)
+        Normalised grey values: mean 0 and standard deviation 1 over the micrograph. Contrast
+        therefore turns about 0, the mean of the micrograph and not of the tile.
+    codes : Tensor, shape (n, h, w)
+        Class codes; they move with the pixels and are otherwise left alone.
+    generator : torch.Generator
+        On the CPU, made for this step.
+    settings : Augmentation
+
+    Raises
+    ------
+    ValueError
+        If `dihedral` is asked for and tiles are not square.
+    """
+    n = len(images)
+    # All are drawn whether used or not, so that switching one off leaves the others as they are.
+    moves = torch.randint(0, 2, (3, n), generator=generator, dtype=torch.bool)
+    contrast, brightness, noise = torch.rand((3, n, 1, 1, 1), generator=generator)
+    if settings.dihedral:
+        images, codes = dihedral(images, moves), dihedral(codes, moves)
+    factor = 1 + settings.contrast * (2 * contrast - 1)
+    offset = settings.brightness * (2 * brightness - 1)
+    images = images * factor.to(images) + offset.to(images)
+    if settings.noise:
+        grain = torch.randn(images.shape, generator=generator).mul_(settings.noise * noise)
+        images = images.add_(grain.to(images))
+    return images, codes
+
+
+def dihedral(pixels: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """Apply a symmetry of the square to each sample.
+
+    Parameters
+    ----------
+    pixels : Tensor, shape (n, ..., side, side)
+    moves : Tensor of bool, shape (3, n)
+        Per sample: mirror rows, then mirror columns, then transpose. The eight combinations
+        are the eight symmetries.
+
+    Raises
+    ------
+    ValueError
+        If the last two axes differ in length.
+    """
+    if pixels.shape[-1] != pixels.shape[-2]:
+        raise ValueError(f"dihedral: tiles of {tuple(pixels.shape[-2:])} px are not square")
+    shape = (-1, *[1] * (pixels.ndim - 1))
+    rows, columns, transposed = (move.to(pixels.device).view(shape) for move in moves)
+    pixels = torch.where(rows, pixels.flip(-2), pixels)
+    pixels = torch.where(columns, pixels.flip(-1), pixels)
+    return torch.where(transposed, pixels.mT, pixels)

@@ -1,0 +1,152 @@
+"""Digests of content: of raw files, of code, of settings.
+
+Content decides what runs again, time does not. Raw files are hashed once and the hash is kept,
+keyed by what the file system says of the file; code is hashed as a syntax tree, so that a comment
+or another layout of a line changes nothing; settings are hashed as canonical JSON.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tessera.files import written_atomically
+from tessera.problems import Problem
+
+LIBRARY = Path(__file__).parent
+SCRIPTS = LIBRARY.parents[1] / "scripts"
+CACHE_HEADER = "size\tmtime_ns\tinode\tsha256\tpath"
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256, in hex, of anything that JSON can hold; keys in any order.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256, in hex, of the bytes of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class DigestCache:
+    """SHA-256 of raw files, read from disk only when path, size, time or inode are new.
+
+    Parameters
+    ----------
+    path : path
+        Table of what is known. A damaged line, or a damaged table, is as good as none. Processes
+        that write at the same time overwrite each other whole, never in part; what is lost is
+        hashed again.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._known = self._load()
+
+    def of(self, paths: list[str]) -> dict[str, str]:
+        """Digests of files that exist, by path; new ones are hashed side by side."""
+        states = {path: _state(path) for path in dict.fromkeys(paths)}
+        new = [path for path, state in states.items() if self._known.get(path, ())[:3] != state]
+        if new:
+            with ThreadPoolExecutor() as pool:
+                for path, sha256 in zip(new, pool.map(file_digest, new), strict=True):
+                    self._known[path] = (*states[path], sha256)
+            self._save()
+        return {path: self._known[path][3] for path in states}
+
+    def _load(self) -> dict[str, tuple[str, str, str, str]]:
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return {}
+        rows = (line.split("\t", 4) for line in lines[1:])
+        return {row[4]: tuple(row[:4]) for row in rows if len(row) == 5 and len(row[3]) == 64}
+
+    def _save(self) -> None:
+        lines = ("\t".join((*entry, path)) for path, entry in sorted(self._known.items()))
+        with written_atomically(self.path) as temporary:
+            temporary.write_text("\n".join((CACHE_HEADER, *lines)) + "\n", encoding="utf-8")
+
+
+def changed_files(rows: Sequence[dict[str, Any]], sha256: Sequence[str]) -> list[Problem]:
+    """Rows whose file is no longer the one that was hashed when the run was planned."""
+    now = {path: file_digest(path) for path in {row["path"] for row in rows}}
+    changed = [row for row, old in zip(rows, sha256, strict=True) if now[row["path"]] != old]
+    what = "has changed since the run was planned, or was overwritten with its old time; "
+    what += "touch it and run again"
+    return [Problem(row["micrograph"], row["path"], what) for row in changed]
+
+
+def _state(path: str) -> tuple[str, str, str]:
+    stat = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 files costs more than the call
+    return str(stat.st_size), str(stat.st_mtime_ns), str(stat.st_ino)
+
+
+@cache
+def code_version(script: str) -> str:
+    """Digest of a script's syntax tree and of every module of this library that it reaches.
+
+    Parameters
+    ----------
+    script : str
+        File name in `workflow/scripts`.
+
+    Notes
+    -----
+    Blind to comments, docstrings and layout. Follows `import tessera.x` and `from tessera...
+    import` through all modules, wherever they stand in the file.
+    """
+    sources: dict[str, str] = {}
+    waiting = [SCRIPTS / script]
+    while waiting:
+        path = waiting.pop()
+        name = f"{path.parent.name}/{path.stem}"  # a script and a module may share a stem
+        if name in sources:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        sources[name] = ast.dump(_without_docstrings(tree))
+        waiting += [LIBRARY / f"{module}.py" for module in _imported_modules(tree)]
+    return digest(sources)[:16]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return tree
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _imported_modules(tree: ast.Module) -> list[str]:
+    modules = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "tessera":
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tessera."):
+            modules.append(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            modules += [name[1] for name in names if name[0] == "tessera" and len(name) > 1]
+    return sorted(set(modules))

@@ -1,0 +1,120 @@
+"""From config and files on disk to a `Study`, or one list of everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from tessera import folds, sheets
+from tessera.classes import ClassTable
+from tessera.digests import DigestCache, code_version
+from tessera.problems import BadInput, Problem, raise_if
+from tessera.schemas import faults
+from tessera.studies import Study
+
+DIGESTS = ".snakemake/tessera/digests.tsv"
+FOLDS = "results/folds.tsv"
+
+
+def prepared(config: dict[str, Any], schemas: Path) -> Study:
+    """Check the config, read the sheet, find and hash the raw files, place the groups.
+
+    Parameters
+    ----------
+    config : dict
+        As Snakemake has it.
+    schemas : path
+        Folder of config.schema.yaml and micrographs.schema.yaml.
+
+    Raises
+    ------
+    BadInput
+        With every fault of the config, or every bad row of the sheet.
+    """
+    _check_config(config, _schema(schemas, "config"))
+    sheet = config["sheet"]
+    grouped = config["split"]["group"] == "column"
+    rows = sheets.expand(_cells(sheet), sheet, _schema(schemas, "micrographs"), grouped)
+    raise_if(_missing(rows))
+    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
+    study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version)
+    if config["split"]["moved"] == "stop":
+        _stop_if_moved(study)
+    return study
+
+
+def _schema(folder: Path, name: str) -> dict[str, Any]:
+    return yaml.safe_load((folder / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def _check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    if config.get("classes") is None:
+        what = "classes: none declared; give each class its mask value (config/README.md)"
+        raise BadInput([Problem("config", "classes", what)])
+    raise_if(Problem("config", "schema", fault) for fault in faults(config, schema))
+    try:
+        ClassTable.from_config(config["classes"], config["ignore"], config["other"])
+    except ValueError as error:
+        raise BadInput([Problem("config", "classes", str(error))]) from error
+    raise_if(Problem("config", "config", fault) for fault in _contradictions(config))
+
+
+def _contradictions(config: dict[str, Any]) -> Iterator[str]:
+    """What no schema can say: values that are right alone and wrong together."""
+    weights, n_classes = config["train"]["loss"], len(config["classes"])
+    if not any(weights.values()):
+        yield "train.loss: at least one weight must be above 0"
+    if weights["bce"] > 0 and n_classes != 2:
+        yield f"train.loss.bce: is for two classes, this study has {n_classes}"
+    low, high = (config["normalise"][f"{end}_percentile"] for end in ("low", "high"))
+    if low >= high:
+        yield f"normalise: low_percentile {low} is not below high_percentile {high}"
+    deepest = 2 ** (len(config["train"]["channels"]) - 1)
+    for block, key in (("tile", "size_px"), ("predict", "core_px")):
+        if config[block][key] % deepest:
+            yield f"{block}.{key}: {config[block][key]} is no multiple of the stride, {deepest}"
+
+
+def _cells(sheet: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(sheet, sep="\t", dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise BadInput([Problem("sheet", sheet, "is missing")]) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadInput([Problem("sheet", sheet, f"is no table: {error}")]) from error
+
+
+def _missing(rows: pd.DataFrame) -> list[Problem]:
+    problems = []
+    for column in ("image", "mask"):
+        present = {path: Path(path).is_file() for path in rows[column].unique() if path}
+        absent = rows[[not present.get(path, True) for path in rows[column]]]
+        named = zip(absent["micrograph"], absent[column], strict=True)
+        problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
+    return problems
+
+
+def _stop_if_moved(study: Study) -> None:
+    """Hold the folds against those of the last run.
+
+    A damaged table of folds is an error too: it is the one record of what was held out.
+    """
+    if not Path(FOLDS).is_file():
+        return
+    try:
+        table = pd.read_csv(FOLDS, sep="\t", dtype={"group": str, "fold": str}).dropna(
+            subset="fold"
+        )
+        placed = table.set_index("group")["fold"].astype(int)
+    except (KeyError, ValueError) as error:
+        raise BadInput([Problem("folds", FOLDS, f"is damaged: {error}")]) from error
+    remedy = "give its new rows a later cohort, or freeze the folds with `make freeze-folds`"
+    remedy += " (or accept the move: split: {moved: allow})"
+    raise_if(
+        Problem(group, FOLDS, f"would move {move}; {remedy}")
+        for group, move in folds.moved(placed, study.folds)
+    )

@@ -1,0 +1,41 @@
+"""Config and sheet against their JSON schemas, with every fault named at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import fastjsonschema
+import jsonschema
+
+
+def faults(instance: Any, schema: dict[str, Any]) -> list[str]:
+    """What is wrong with `instance`, each fault with the place of its value.
+
+    Examples
+    --------
+    >>> positive = {"properties": {"size": {"minimum": 1}}}
+    >>> faults({"tile": {"size": 0}}, {"properties": {"tile": positive}})
+    ['tile.size: 0 is less than the minimum of 1']
+    """
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(instance)
+    return sorted(f"{_place(error)}{error.message}" for error in errors)
+
+
+def faulty(rows: Iterable[dict[str, Any]], schema: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Number and fault of each row that breaks the schema.
+
+    A compiled check passes the good rows; only the bad ones are looked at in full.
+    """
+    check = fastjsonschema.compile(schema, use_default=False)
+    for number, row in enumerate(rows):
+        try:
+            check(row)
+        except fastjsonschema.JsonSchemaException:
+            for fault in faults(row, schema):
+                yield number, fault
+
+
+def _place(error: jsonschema.ValidationError) -> str:
+    path = ".".join(str(part) for part in error.absolute_path)
+    return f"{path}: " if path else ""

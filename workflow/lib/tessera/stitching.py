@@ -1,0 +1,264 @@
+"""Exact stitching: a prediction in parts equals the prediction of the whole micrograph.
+
+Cores tile the micrograph; each is predicted in a window that adds the halo of the network.
+Three things make the result exact rather than blended. Windows start on the stride, so that
+pooling pairs the same pixels. The halo covers all that a core depends on. And a window ends
+where the micrograph ends, so that the network pads it with the same zeros there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from tessera.training import reproducible
+
+# Layers whose output at a pixel, in evaluation mode, depends on nearby pixels only.
+LOCAL_LAYERS = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.SiLU,
+    nn.GELU,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Identity,
+)
+# Told apart from layers because they may be empty, as in a network of one level.
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass(frozen=True)
+class Core:
+    """A part of a micrograph, and the window it is predicted from.
+
+    Parameters
+    ----------
+    rows, columns : slice
+        Where the core is written, in pixels of the micrograph.
+    read_rows, read_columns : slice
+        The window, in pixels of the micrograph extended to a multiple of the stride.
+    """
+
+    rows: slice
+    columns: slice
+    read_rows: slice
+    read_columns: slice
+
+
+def cores(height: int, width: int, core_px: int, halo_px: int, stride: int) -> Iterator[Core]:
+    """Yield the cores of a micrograph in row-major order; each pixel is in exactly one.
+
+    Raises
+    ------
+    ValueError
+        If the micrograph is empty, or `core_px` or `halo_px` is not a multiple of the stride.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"a micrograph of {height} x {width} px has no core")
+    if stride < 1 or core_px < 1 or core_px % stride or halo_px < 0 or halo_px % stride:
+        raise ValueError(
+            f"core_px {core_px} and halo_px {halo_px} must be multiples of the stride, {stride}"
+        )
+    across = list(_spans(width, core_px, halo_px, stride))
+    return (
+        Core(rows, columns, read_rows, read_columns)
+        for rows, read_rows in _spans(height, core_px, halo_px, stride)
+        for columns, read_columns in across
+    )
+
+
+def _spans(size: int, core_px: int, halo_px: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    """Yield write and read slices along one axis."""
+    extended = _extended(size, stride)
+    for start in range(0, size, core_px):
+        stop = start + core_px
+        read = slice(max(start - halo_px, 0), min(stop + halo_px, extended))
+        yield slice(start, min(stop, size)), read
+
+
+def _extended(size: int, stride: int) -> int:
+    return -(-size // stride) * stride
+
+
+def cut(page: np.ndarray, parts: Iterable[Core]) -> Iterator[tuple[Core, np.ndarray]]:
+    """Yield each core with its window (..., rows, columns) of a page (..., h, w).
+
+    Where the window reaches beyond the page (by less than a stride, below and to the right),
+    it repeats the edge of the page. The page may be a memory map: only windows are read.
+    """
+    return ((core, _window(page, core)) for core in parts)
+
+
+def _window(page: np.ndarray, core: Core) -> np.ndarray:
+    window = np.asarray(page[..., core.read_rows, core.read_columns])
+    wanted = (_length(core.read_rows), _length(core.read_columns))
+    beyond = [(0, n - m) for n, m in zip(wanted, window.shape[-2:], strict=True)]
+    if not any(after for _, after in beyond):
+        return window
+    return np.pad(window, [(0, 0)] * (window.ndim - 2) + beyond, mode="edge")
+
+
+def crop(core: Core, window: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+    """Return the core (..., rows, columns) of what was computed on its window."""
+    top = core.rows.start - core.read_rows.start
+    left = core.columns.start - core.read_columns.start
+    return window[..., top : top + _length(core.rows), left : left + _length(core.columns)]
+
+
+def stitch(parts: Iterable[tuple[Core, np.ndarray]], height: int, width: int) -> np.ndarray:
+    """Assemble cores (..., rows, columns) into an array (..., height, width) in memory.
+
+    The inverse of `cut` and `crop`. Raises ValueError if the parts do not fill the micrograph.
+
+    Examples
+    --------
+    >>> page = np.arange(15).reshape(3, 5)
+    >>> windows = cut(page, cores(3, 5, core_px=2, halo_px=2, stride=2))
+    >>> bool((stitch(((core, crop(core, w)) for core, w in windows), 3, 5) == page).all())
+    True
+    """
+    whole, written_px = None, 0
+    for core, part in parts:
+        if whole is None:
+            whole = np.empty((*part.shape[:-2], height, width), part.dtype)
+        whole[..., core.rows, core.columns] = part
+        written_px += _length(core.rows) * _length(core.columns)
+    if whole is None or written_px != height * width:
+        raise ValueError(f"stitch: {written_px} px written of {height} x {width}")
+    return whole
+
+
+def _length(span: slice) -> int:
+    return span.stop - span.start
+
+
+def logits_of_whole(network: nn.Module, page: np.ndarray, precision: str = "fp32") -> np.ndarray:
+    """Return the logits (classes, h, w) of a page (h, w) or (inputs, h, w) in one piece.
+
+    The definition that `stitched_logits` must equal. Memory grows with the page.
+    """
+    height, width = page.shape[-2:]
+    side_px = _extended(max(height, width), network.stride)
+    return stitch(stitched_logits(network, page, side_px, precision), height, width)
+
+
+def stitched_logits(
+    network: nn.Module, page: np.ndarray, core_px: int, precision: str = "fp32"
+) -> Iterator[tuple[Core, np.ndarray]]:
+    """Yield each core with its logits (classes, rows, columns).
+
+    The network stays on its device and in its type. Raises ValueError for what `cores` refuses
+    and for a network that cannot be stitched: in training mode, or with a layer that sees the
+    whole window at once, such as instance or group normalisation.
+    """
+    check_local(network)
+    parts = cores(*page.shape[-2:], core_px, network.halo_px, network.stride)
+    return (
+        (core, crop(core, _logits(network, window, precision))[0].cpu().numpy())
+        for core, window in cut(page, parts)
+    )
+
+
+def predict(
+    networks: Sequence[nn.Module],
+    page: np.ndarray,
+    core_px: int,
+    device: str,
+    precision: str,
+) -> Iterator[tuple[Core, np.ndarray]]:
+    """Yield each core with its class probabilities (rows, columns, classes) in float32.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        With one stride and halo; they are moved to the device. Their softmax probabilities
+        are averaged.
+    page : array, shape (h, w) or (inputs, h, w)
+        Normalised micrograph, possibly a memory map; one window at a time is in memory.
+    core_px : int
+        Side of a core, a multiple of the stride; changes the memory and time, not the result.
+    device : {'cpu', 'cuda'}
+    precision : {'fp32', 'bf16'}
+
+    Raises
+    ------
+    ValueError
+        If there is no network, they differ in stride or halo, or `stitched_logits` would.
+    """
+    grids = sorted({(network.stride, network.halo_px) for network in networks})
+    if len(grids) != 1:
+        raise ValueError(f"networks: (stride, halo_px) must be one and the same, not {grids}")
+    for network in networks:
+        check_local(network)
+        network.to(device, memory_format=torch.channels_last)
+    stride, halo_px = grids[0]
+    parts = cores(*page.shape[-2:], core_px, halo_px, stride)
+    return (
+        (core, _mean_probability(networks, core, window, precision))
+        for core, window in cut(page, parts)
+    )
+
+
+@torch.inference_mode()
+def _mean_probability(
+    networks: Sequence[nn.Module], core: Core, window: np.ndarray, precision: str
+) -> np.ndarray:
+    total = sum(
+        torch.softmax(crop(core, _logits(network, window, precision)), 1) for network in networks
+    )
+    return (total / len(networks))[0].permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+@torch.inference_mode()
+def _logits(network: nn.Module, window: np.ndarray, precision: str) -> torch.Tensor:
+    """Return logits (1, classes, rows, columns), in fp32 if the network ran in bf16."""
+    weight = next(network.parameters())
+    images = torch.from_numpy(np.ascontiguousarray(window)).to(weight.device, weight.dtype)
+    images = images.reshape(1, -1, *window.shape[-2:])
+    images = images.to(memory_format=torch.channels_last)
+    bf16 = precision == "bf16"
+    with reproducible(weight.device), torch.autocast(weight.device.type, torch.bfloat16, bf16):
+        logits = network(images)
+    return logits.float() if bf16 else logits
+
+
+def check_local(network: nn.Module) -> None:
+    """Raise ValueError, with the layer, if a network cannot be evaluated in parts."""
+    for name, layer in network.named_modules():
+        if layer.training:
+            raise ValueError(f"stitching: {name or 'the network'} is in training mode")
+        if isinstance(layer, CONTAINERS) or next(layer.children(), None) is not None:
+            continue
+        if not isinstance(layer, LOCAL_LAYERS):
+            raise ValueError(f"stitching: layer {name}, {layer}, is not known to be local")
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None:
+            raise ValueError(f"stitching: layer {name}, {layer}, has no running statistics")
+        if getattr(layer, "padding_mode", "zeros") == "circular":
+            raise ValueError(f"stitching: layer {name}, {layer}, wraps around")
+
+
+def entropy(probability: np.ndarray) -> np.ndarray:
+    """Return how undecided each pixel is: 0 for one certain class, 1 for all alike.
+
+    Shannon entropy over the last axis, divided by the logarithm of the number of classes.
+
+    Examples
+    --------
+    >>> entropy(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    [0.0, 1.0]
+    """
+    n_classes = probability.shape[-1]
+    if n_classes < 2:
+        raise ValueError(f"entropy: {n_classes} classes in an array of {probability.shape}")
+    logarithm = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
+    return np.clip(-(probability * logarithm).sum(-1) / math.log(n_classes), 0, 1)

@@ -1,0 +1,213 @@
+"""A study as the graph needs it: which shards there are, what each job reads, and what decides it.
+
+Everything here is known from the config, the sheet and the digests of the raw files, before any job
+runs. The lineage of a product is the digest of all that decides it: raw bytes, settings and code of
+its own step and of every step before. A job that lists the lineage of what it reads among its
+params runs again when, and only when, its result can have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from tessera.digests import digest
+from tessera.folds import assign_folds
+from tessera.shards import assign_shards
+
+WHOLE = "all"
+"""The fold of a study without cross-validation: one network, nothing of its training held out."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The rows of a study, in shards and folds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `sheets.expand` gives it.
+    sheet : str
+        Path of the sheet, for errors.
+    config : mapping
+        The whole config; one block a rule.
+    sha256 : mapping
+        Digest of each raw file, by path.
+    code : callable
+        Digest of the code of a script, by its name.
+    """
+
+    rows: pd.DataFrame
+    sheet: str
+    config: Mapping[str, Any]
+    sha256: Mapping[str, str]
+    code: Callable[[str], str]
+    _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def folds(self) -> pd.DataFrame:
+        """Fold of each cross-validated group, see `folds.assign_folds`."""
+        split = self.config["split"]
+        return assign_folds(self.rows, split["method"], split["folds"], self.sheet)
+
+    @cached_property
+    def shards(self) -> pd.DataFrame:
+        """One row a shard, indexed by its name: group, annotated, use, fold."""
+        table = self._by_shard.first()[["group", "annotated", "use"]]
+        placed = table["annotated"] & (table["use"] == "cv")
+        folds = table["group"].map(self.folds["fold"]).where(placed)
+        names = [None if pd.isna(fold) else str(int(fold)) for fold in folds]
+        return table.assign(fold=pd.Series(names, table.index, dtype=object))
+
+    @cached_property
+    def _by_shard(self):
+        return self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"])).groupby(
+            "shard"
+        )
+
+    def rows_of(self, shard: str) -> pd.DataFrame:
+        """The rows of one shard, in the order of its pages."""
+        return self._by_shard.get_group(shard)
+
+    @cached_property
+    def fold_names(self) -> list[str]:
+        """One network is trained for each of these and each seed."""
+        if not self.folds.empty:
+            return [str(fold) for fold in sorted(set(self.folds["fold"]))]
+        return [WHOLE] if self.annotated else []
+
+    @cached_property
+    def annotated(self) -> list[str]:
+        """Shards with masks."""
+        return list(self.shards.index[self.shards["annotated"]])
+
+    @cached_property
+    def predicted(self) -> list[str]:
+        """Shards that are predicted: all but those that only train, which no network may judge."""
+        return list(self.shards.index[~self._only_train])
+
+    @cached_property
+    def evaluated(self) -> list[str]:
+        """Shards whose prediction is held against a mask."""
+        return list(self.shards.index[self.shards["annotated"] & ~self._only_train])
+
+    @property
+    def _only_train(self) -> pd.Series:
+        return self.shards["annotated"] & (self.shards["use"] == "train")
+
+    def training_shards(self, fold: str) -> list[str]:
+        """Shards that a fold's networks learn from: none of the fold itself, none for testing."""
+        shards = self.shards[self.shards["annotated"] & (self.shards["use"] != "test")]
+        return list(shards.index[shards["fold"] != fold])
+
+    def networks_for(self, shard: str) -> list[tuple[str, str]]:
+        """(seed, fold) of each network that predicts a shard: its own fold's, or all of them."""
+        own = self.shards.loc[shard, "fold"]
+        folds = self.fold_names if own is None else [own]
+        return [(seed, fold) for fold in folds for seed in self.seeds]
+
+    @property
+    def seeds(self) -> list[str]:
+        """The seeds that every fold is trained with."""
+        return [str(seed) for seed in self.config["train"]["seeds"]]
+
+    def raw_rows(self, shard: str, column: str, *more: str) -> list[dict[str, Any]]:
+        """What a script needs to read the image or the mask of each row of a shard."""
+        names = {column: "path", f"{column}_key": "key"}
+        wanted = ["micrograph", column, f"{column}_key", "frame", *more]
+        return self.rows_of(shard)[wanted].rename(columns=names).to_dict("records")
+
+    def placement(self, shards: list[str]) -> list[dict[str, Any]]:
+        """Name, group, annotated, use and fold of shards, for the scripts that handle many."""
+        return self.shards.loc[shards].reset_index().to_dict("records")
+
+    def raw_digests(self, shard: str, column: str) -> list[str]:
+        """SHA-256 of the file of each row of a shard; `column` is image or mask."""
+        return [self.sha256[path] for path in self.rows_of(shard)[column]]
+
+    def lineage(self, step: str, *of: str) -> str:
+        """Digest of all that decides the product of a step: its settings, code and whole ancestry.
+
+        Parameters
+        ----------
+        step : str
+            Name of the rule.
+        *of : str
+            The shard; for `train`, seed and fold; nothing for the steps that run once.
+        """
+        key = (step, *of)
+        if key not in self._lineages:
+            self._lineages[key] = digest(
+                self.settings(step), self.code(f"{step}.py"), self.upstream(step, *of)
+            )
+        return self._lineages[key]
+
+    def settings(self, step: str) -> dict[str, Any]:
+        """The config that reaches a step's params."""
+        block = dict(self.config.get(step) or {})
+        block.pop("seeds", None)  # each network has one: a wildcard, not a setting
+        if step in USES_CLASSES:
+            # As pairs: the order of classes is their code, and a mapping's order reaches no digest.
+            block["classes"] = [list(pair) for pair in self.config["classes"].items()]
+        if step == "annotate":
+            block |= {key: self.config[key] for key in ("ignore", "other")}
+        return block
+
+    def upstream(self, step: str, *of: str) -> str:
+        """Digest of all that a step reads: raw files for the first, lineages for the others."""
+        return digest(ANCESTRY[step](self, *of))
+
+
+USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
+"""Steps whose params hold the declared classes."""
+
+
+def _raw(study: Study, shard: str, column: str, *more: str) -> list[Any]:
+    """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
+    said = study.rows_of(shard)[["micrograph", f"{column}_key", "frame", *more]].fillna("")
+    return [said.astype(str).to_numpy().tolist(), study.raw_digests(shard, column)]
+
+
+def _each(step: str) -> Callable[[Study, list[str]], list[str]]:
+    return lambda study, shards: [study.lineage(step, shard) for shard in shards]
+
+
+def _training(study: Study, seed: str, fold: str) -> list[Any]:
+    shards = study.training_shards(fold)
+    steps = ("normalise", "annotate", "tile")
+    return [seed, [[shard, *(study.lineage(step, shard) for step in steps)] for shard in shards]]
+
+
+def _networks(study: Study, shard: str) -> list[str]:
+    return [study.lineage("train", seed, fold) for seed, fold in study.networks_for(shard)]
+
+
+ANCESTRY: dict[str, Callable[..., list[Any]]] = {
+    "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
+    "annotate": lambda study, shard: _raw(study, shard, "mask"),
+    "normalise": lambda study, shard: [study.lineage("ingest", shard)],
+    "tile": lambda study, shard: [study.lineage(step, shard) for step in ("normalise", "annotate")],
+    "split": lambda study: [
+        study.folds["fold"].to_dict(),
+        [[study.lineage(step, shard) for step in ("ingest", "tile")] for shard in study.annotated],
+    ],
+    "train": _training,
+    "predict": lambda study, shard: [study.lineage("normalise", shard), *_networks(study, shard)],
+    "evaluate": lambda study, shard: [
+        study.lineage(step, shard) for step in ("predict", "annotate", "normalise")
+    ],
+    "summarise": lambda study: [
+        [shard, study.shards.loc[shard, "fold"], study.lineage("evaluate", shard)]
+        for shard in study.evaluated
+    ],
+    "report": lambda study: [
+        study.lineage("split"),
+        study.lineage("summarise"),
+        [study.lineage("predict", shard) for shard in study.predicted],
+    ],
+}
+"""What the product of each step is made from, by step."""

@@ -1,0 +1,161 @@
+"""What the report says in words: how the validation was made, what was run, numbers with units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+NANOMETRES_PER_MICROMETRE = 1000
+SPACE = "\u202f"
+"""Between the digits of a number and before its unit; a line does not break there."""
+
+UNGROUPED = (
+    "The validation is NOT grouped.",
+    "Every micrograph was its own group (split: group: none), so micrographs of one specimen may "
+    "lie in training and in testing. The scores then say how well the networks do on more of the "
+    "same; for a new specimen expect less.",
+)
+NOTHING_HELD_OUT = (
+    "Nothing was held out.",
+    "All annotated micrographs were used for training, so this report holds no score.",
+)
+DUPLICATES_ALLOWED = (
+    "Near-identical micrographs were allowed in different groups.",
+    "The setting is split: duplicates: allow. The log of the rule split names the pairs.",
+)
+OUT_OF_FOLD = "Each micrograph was predicted by networks that have learnt nothing from its group."
+
+
+def validation(
+    folds: pd.DataFrame, split: Mapping[str, Any], seeds: int
+) -> list[tuple[bool, str, str]]:
+    """How the scores came about, as (loud, headline, explanation); the first is the first line.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        group, use, fold, one row a group.
+    split : mapping
+        Settings of the rule `split`.
+    seeds : int
+        Networks a fold.
+
+    Raises
+    ------
+    ValueError
+        If a group has more than one row, which means that it lies in more than one fold.
+    """
+    doubled = folds.loc[folds["group"].duplicated(), "group"]
+    if not doubled.empty:
+        raise ValueError(f"group {doubled.iloc[0]} has several rows in the table of folds")
+    n_folds = folds.loc[folds["use"] == "cv", "fold"].nunique()
+    n_groups, n_tests = (int((folds["use"] == use).sum()) for use in USES)
+    lines = []
+    if split["group"] == "none":
+        lines.append((True, *UNGROUPED))
+    if n_folds:
+        noun, why = ("micrograph", "") if lines else ("group", OUT_OF_FOLD)
+        where = f"{several(n_folds, 'fold')} over {several(n_groups, noun)}, none in two folds."
+        lines.append((False, where, why))
+    elif n_tests:
+        one = "one network" if seeds == 1 else f"{seeds} networks that differ in their seed"
+        lines.append((False, f"No folds: {one}, tested on held-out groups only.", ""))
+    elif n_groups or not folds.empty:
+        lines.append((True, *NOTHING_HELD_OUT))
+    if n_tests:
+        held = f"{several(n_tests, 'group')} held out of every training, for testing only."
+        lines.append((False, held, "Predicted by the mean of all networks."))
+    if split["duplicates"] == "allow":
+        lines.append((True, *DUPLICATES_ALLOWED))
+    return lines
+
+
+def facts(
+    folds: pd.DataFrame, micrographs: pd.DataFrame, networks: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """(number, of what) for the head of the page.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        One row an annotated group.
+    micrographs : DataFrame
+        Those predicted: annotated, group, pixel_size_nm.
+    networks : sequence of (seed, fold)
+    """
+    unlabelled = micrographs[~micrographs["annotated"]]
+    groups = set(folds["group"]) | set(micrographs["group"])
+    seeds, trained = (len({pair[i] for pair in networks}) for i in range(2))
+    made = f"{several(trained, 'fold')} × {several(seeds, 'seed')}"
+    return [
+        (number(folds["micrographs"].sum()), "labelled micrographs"),
+        (number(len(unlabelled)), "unlabelled micrographs"),
+        (number(len(groups)), "groups"),
+        (number(len(networks)), f"networks ({made})" if trained > 1 else "networks"),
+        (pixel_sizes(micrographs["pixel_size_nm"]), "pixel size"),
+    ]
+
+
+def pixel_sizes(sizes_nm: pd.Series) -> str:
+    """The range of pixel sizes in words; NaN is unknown."""
+    known = sizes_nm.dropna()
+    if known.empty:
+        return "unknown"
+    low, high = f"{known.min():.4g}", f"{known.max():.4g}"
+    span = low if low == high else f"{low}–{high}"
+    missing = len(sizes_nm) - len(known)
+    return f"{span}{SPACE}nm" + (f", unknown for {missing}" if missing else "")
+
+
+def settings(block: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(key, value) of a block of the config in words; the classes are said elsewhere.
+
+    Examples
+    --------
+    >>> settings({"batch": 16, "loss": {"dice": 1.0, "bce": 0.0}, "channels": [8, 16]})
+    [('batch', '16'), ('loss', 'dice 1, bce 0'), ('channels', '8, 16')]
+    """
+    return [(key, _said(value)) for key, value in block.items() if key != "classes"]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_said(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_said(part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def several(count: int, noun: str) -> str:
+    """A count and its noun.
+
+    Examples
+    --------
+    >>> several(1, "fold"), several(3, "fold")
+    ('1 fold', '3 folds')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def number(value: float) -> str:
+    """A whole number, its digits in threes."""
+    return f"{int(value):,}".replace(",", SPACE)
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    """A score, or an en dash where there is none."""
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def area(area_nm2: float) -> str:
+    """An area in nm², or µm² where that is shorter; an en dash where the pixel size is unknown."""
+    if not np.isfinite(area_nm2):
+        return "–"
+    if area_nm2 >= NANOMETRES_PER_MICROMETRE**2:
+        return f"{area_nm2 / NANOMETRES_PER_MICROMETRE**2:.3g}{SPACE}µm²"
+    return f"{area_nm2:.0f}{SPACE}nm²" if area_nm2 >= 100 else f"{area_nm2:.3g}{SPACE}nm²"

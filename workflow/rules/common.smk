@@ -1,0 +1,47 @@
+"""
+Reads the config and the sheet, and knows what every job needs before any job runs. No rules.
+
+DEFINES:
+    study        shards, folds and lineages, see workflow/lib/tessera/studies.py
+    upstream_of  a step's function from wildcards to the digest of all that its job reads
+    resources_of what the config's `resources` say of a rule
+"""
+
+import sys
+
+# Scripts get it too: Snakemake hands its own sys.path on to them.
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
+
+from snakemake.exceptions import WorkflowError
+
+from tessera import problems
+from tessera.digests import code_version
+from tessera.preparation import prepared
+
+try:
+    study = prepared(config, Path(workflow.basedir) / "workflow" / "schemas")
+except problems.BadInput as error:
+    raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
+
+
+wildcard_constraints:
+    shard=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
+    seed=r"[0-9]+",
+    fold=r"[0-9]+|all",
+
+
+def upstream_of(step):
+    return lambda wildcards: study.upstream(step, *wildcards)
+
+
+def resources_of(step):
+    asked = config["resources"]["default"] | config["resources"].get(step, {})
+    gpus = 0 if config["device"] == "cpu" else asked["gpu"]
+    return asked | {"gpu": gpus, "device": config["device"]}
+
+
+onerror:
+    logs = Path("results/logs").glob("*/*.log")
+    bad_rows = problems.read_back(path.read_text(encoding="utf-8") for path in logs)
+    if bad_rows:
+        print(problems.summary(bad_rows), file=sys.stderr)

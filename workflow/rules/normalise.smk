@@ -1,0 +1,32 @@
+"""
+Grey levels on a common scale, each micrograph from itself alone.
+
+INPUTS:
+    results/micrographs/{shard}.tif, .tsv
+
+OUTPUTS:
+    results/normalised/{shard}.tif: float32, uncompressed, so that a page can be memory-mapped
+"""
+
+
+rule normalise:
+    message:
+        "Normalising the micrographs of {wildcards.shard}"
+    input:
+        pages="results/micrographs/{shard}.tif",
+        table="results/micrographs/{shard}.tsv",
+    output:
+        "results/normalised/{shard}.tif",
+    params:
+        **study.settings("normalise"),
+        code=code_version("normalise.py"),
+        upstream=upstream_of("normalise"),
+    log:
+        "results/logs/normalise/{shard}.log",
+    threads: resources_of("normalise")["cpus"]
+    resources:
+        **resources_of("normalise"),
+    conda:
+        "../../envs/imaging.yaml"
+    script:
+        "../scripts/normalise.py"

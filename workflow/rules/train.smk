@@ -1,0 +1,43 @@
+"""
+One network a fold and seed, from the shards of the other folds: no held-out file is an input.
+
+INPUTS:
+    results/normalised/{shard}.tif, results/masks/{shard}.tif, results/tiles/{shard}.parquet of the
+    fold's training shards; results/folds.tsv as the gate, ancient: its content decides nothing here
+
+OUTPUTS:
+    results/networks/seed-{seed}/fold-{fold}.pt, .history.tsv
+    results/checkpoints/seed-{seed}/fold-{fold}.pt while it trains; not declared, because Snakemake
+    would delete it with the outputs of a job that failed
+"""
+
+
+def of_training_shards(pattern):
+    return lambda wildcards: expand(pattern, shard=study.training_shards(wildcards.fold))
+
+
+rule train:
+    message:
+        "Training the network of fold {wildcards.fold}, seed {wildcards.seed}"
+    input:
+        normalised=of_training_shards("results/normalised/{shard}.tif"),
+        masks=of_training_shards("results/masks/{shard}.tif"),
+        tiles=of_training_shards("results/tiles/{shard}.parquet"),
+        folds=ancient("results/folds.tsv"),
+    output:
+        network="results/networks/seed-{seed}/fold-{fold}.pt",
+        history="results/networks/seed-{seed}/fold-{fold}.history.tsv",
+    params:
+        **study.settings("train"),
+        size_px=config["tile"]["size_px"],
+        code=code_version("train.py"),
+        lineage=lambda wildcards: study.lineage("train", *wildcards),
+    log:
+        "results/logs/train/seed-{seed}.fold-{fold}.log",
+    threads: resources_of("train")["cpus"]
+    resources:
+        **resources_of("train"),
+    conda:
+        "../../envs/torch.yaml"
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,74 @@
+"""Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tessera.digests import changed_files
+from tessera.files import write_pages, written_atomically
+from tessera.fingerprints import fingerprint
+from tessera.logs import LOG, logged_to
+from tessera.problems import Problem, raise_if
+from tessera.readers import UnreadableFile, read_micrograph
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], pages: str, table: str) -> None:
+    """Write the micrographs of `rows`, whose files have the digests `sha256`, to `pages`."""
+    problems: list[Problem] = changed_files(rows, sha256)
+    records: list[dict[str, Any]] = []
+    write_pages(pages, _read(rows, sha256, problems, records), compressed=True)
+    with written_atomically(table) as temporary:
+        pd.DataFrame(records).to_csv(temporary, sep="\t", index=False)
+    LOG.info("%d micrographs read", len(records))
+
+
+def _read(
+    rows: Sequence[dict[str, Any]],
+    sha256: Sequence[str],
+    problems: list[Problem],
+    records: list[dict[str, Any]],
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Each page with its pixel size; at the end, an error with all rows that could not be read."""
+    for row, raw in zip(rows, sha256, strict=True):
+        try:
+            recording = read_micrograph(row["path"], row["key"], row["frame"])
+        except UnreadableFile as error:
+            problems.append(Problem(row["micrograph"], row["path"], str(error)))
+            continue
+        pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
+        stated = row["pixel_size_nm"]
+        pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
+        records.append(
+            {
+                "micrograph": row["micrograph"],
+                "page": len(records),
+                "rows": pixels.shape[0],
+                "columns": pixels.shape[1],
+                "dtype": pixels.dtype.name,
+                "pixel_size_nm": pixel_size_nm,
+                "instrument": recording.instrument,
+                "file": Path(row["path"]).name,
+                "file_sha256": raw,
+                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "fingerprint": fingerprint(pixels),
+            }
+        )
+        yield pixels, pixel_size_nm
+    raise_if(problems)
+
+
+if __name__ == "__main__":
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.params.rows,
+            snakemake.params.sha256,
+            snakemake.output.pages,
+            snakemake.output.table,
+        )
