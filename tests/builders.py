@@ -1,5 +1,6 @@
 """What several test files build: sheets, expanded rows, micrographs."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,16 @@ ROOT = Path(__file__).parents[1]
 SHEET = "data/sheet.tsv"
 
 
+@cache
 def schema(name):
     path = ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def config(**blocks):
+def config(classes=None, **blocks):
     """The config as it comes, for two classes, with keys of some blocks changed."""
     whole = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
-    whole["classes"] = {"background": 0, "particle": 255}
+    whole["classes"] = classes or {"background": 0, "particle": 255}
     for name, block in blocks.items():
         whole[name] = {**whole[name], **block} if isinstance(block, dict) else block
     return whole

@@ -1,10 +1,12 @@
 """Shards: never across groups, and stable as groups grow."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
-from builders import annotated, expanded
 
+from builders import annotated, expanded
 from tessera.shards import assign_shards
 
 SIZE = 64
@@ -21,9 +23,7 @@ def large_group(seed, n_ids=5_000):
 
 
 def test_a_small_group_is_one_shard_of_its_name():
-    rows = expanded([*annotated(("s1", SIZE), ("s2", 3)), *annotated(("s1", 2, {"cohort": "1"}))][
-        :-2
-    ])
+    rows = expanded(annotated(("s1", SIZE), ("s2", 3)))
     assert dict(assign_shards(rows, SIZE).value_counts()) == {"s1": SIZE, "s2": 3}
 
 
@@ -35,8 +35,8 @@ def test_unlabelled_rows_have_shards_of_their_own():
 @pytest.mark.parametrize("shard_size", [1, 7, 64])
 def test_no_shard_straddles_a_group_or_mixes_annotated_rows_with_others(shard_size):
     groups = [("a", 150), ("ab", 40), ("b", 9)]
-    rows = [*annotated(*groups), *annotated(*((*group, {"cohort": "1", "mask": ""}) for group in groups))]
-    rows = expanded(rows)
+    others = [(*group, {"cohort": "1", "mask": ""}) for group in groups]
+    rows = expanded(annotated(*groups, *others))
     by_shard = rows.groupby(assign_shards(rows, shard_size))
     assert (by_shard[["group", "annotated"]].nunique() == 1).all(axis=None)
 
@@ -46,7 +46,7 @@ def test_pieces_are_runs_of_ids_of_about_the_size_asked():
     pieces = cut(ids)
     assert 0.8 * SIZE < len(ids) / len(pieces) < 1.2 * SIZE
     ranges = sorted((min(piece), max(piece)) for piece in pieces.values())
-    assert all(last < first for (_, last), (first, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(last < first for (_, last), (first, _) in pairwise(ranges))
     assert frozenset.union(*pieces.values()) == ids
 
 
@@ -82,4 +82,4 @@ def test_one_id_less_changes_one_shard_or_joins_two(seed):
 
 def test_the_same_ids_are_cut_alike_whatever_group_they_are_in():
     ids = large_group(1)
-    assert sorted(map(sorted, cut(ids, "a").values())) == sorted(map(sorted, cut(ids, "b").values()))
+    assert set(cut(ids, "a").values()) == set(cut(ids, "b").values())

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import SHEET, annotated, expanded, problems_of, schema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import SHEET, annotated, expanded, problems_of, schema
 from tessera.sheets import NO_FOLD, NO_FRAME, expand, frame_numbers
 
 
@@ -120,11 +120,9 @@ def test_a_bad_cell_names_its_row(cells):
 
 def test_all_bad_rows_are_told_at_once():
     good = annotated(("s1", 2))
-    bad = [row(micrograph=name, **{column: "?"}) for name, column in zip("abc", "ufp", strict=False)]
     bad = [row(micrograph="a", use="?"), row(micrograph="b", fold="?"), row(micrograph="", use="?")]
     named = problems_of(expanded, [*good, *bad])
-    assert {name for name, _ in named} == {"a", "b", "line 6"}
-    assert len(named) == 4
+    assert sorted(name for name, _ in named) == ["a", "b", "line 6", "line 6"]
 
 
 def test_rows_that_contradict_each_other_are_told_at_once():
@@ -160,6 +158,7 @@ def test_without_groups_each_micrograph_is_its_own():
 
 
 @given(st.permutations(range(12)))
+@settings(max_examples=15)
 def test_the_order_of_rows_does_not_matter(order):
     rows = annotated(("s1", 5), ("s2", 4, {"frames": "1-2"}), ("s10", 3, {"fold": "1"}))
     pd.testing.assert_frame_equal(expanded([rows[i] for i in order]), expanded(rows))

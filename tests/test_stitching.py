@@ -133,10 +133,10 @@ def test_the_whole_is_what_the_network_gives():
 
 
 def test_a_halo_too_small_would_show():
-    """The test above is able to fail: one stride less of halo and the parts differ."""
+    """The tests above are able to fail: with half of the halo the parts differ."""
     network, page = trained_like(levels=3).double(), page_of(64, 64)
     whole = logits_of_whole(network, page)
-    network.halo_px -= 3 * network.stride
+    network.halo_px -= 3 * network.stride  # of 6
     parts = stitch(stitched_logits(network, page, 16), 64, 64)
     assert abs(parts - whole).max() > 1e-6
 

@@ -9,29 +9,25 @@ OUTPUTS:
 """
 
 
-def raw_masks(wildcards):
-    return sorted(set(study.rows_of(wildcards.shard)["mask"]))
-
-
 rule annotate:
-    message:
-        "Reading the masks of {wildcards.shard}"
     input:
-        ancient(raw_masks),
+        ancient(raw_files("mask")),
     output:
         pages="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",
+    log:
+        "results/logs/annotate/{shard}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("annotate")["cpus"]
+    resources:
+        **resources_of("annotate"),
     params:
         **study.settings("annotate"),
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "mask"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "mask"),
         code=code_version("annotate.py"),
-    log:
-        "results/logs/annotate/{shard}.log",
-    threads: resources_of("annotate")["cpus"]
-    resources:
-        **resources_of("annotate"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Reading the masks of {wildcards.shard}"
     script:
         "../scripts/annotate.py"

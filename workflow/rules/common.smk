@@ -2,9 +2,12 @@
 Reads the config and the sheet, and knows what every job needs before any job runs. No rules.
 
 DEFINES:
-    study        shards, folds and lineages, see workflow/lib/tessera/studies.py
-    upstream_of  a step's function from wildcards to the digest of all that its job reads
-    resources_of what the config's `resources` say of a rule
+    study               shards, folds and lineages, see workflow/lib/tessera/studies.py
+    raw_files           of a shard: what the sheet's column names
+    of_training_shards  files of all shards that a fold's networks may learn from
+    own_networks        of a shard: those that may predict it
+    upstream_of         of a job: the digest of all that it reads
+    resources_of        of a rule: what the config says
 """
 
 import sys
@@ -32,6 +35,21 @@ wildcard_constraints:
 
 def upstream_of(step):
     return lambda wildcards: study.upstream(step, *wildcards)
+
+
+def raw_files(column):
+    return lambda wildcards: sorted(set(study.rows_of(wildcards.shard)[column]))
+
+
+def of_training_shards(pattern):
+    return lambda wildcards: expand(pattern, shard=study.training_shards(wildcards.fold))
+
+
+def own_networks(wildcards):
+    return [
+        f"results/networks/seed-{seed}/fold-{fold}.pt"
+        for seed, fold in study.networks_for(wildcards.shard)
+    ]
 
 
 def resources_of(step):

@@ -11,8 +11,6 @@ OUTPUTS:
 
 
 rule evaluate:
-    message:
-        "Scoring the predictions of {wildcards.shard}"
     input:
         predictions="results/predictions/{shard}",
         masks="results/masks/{shard}.tif",
@@ -20,39 +18,41 @@ rule evaluate:
         normalised="results/normalised/{shard}.tif",
     output:
         "results/evaluation/{shard}.parquet",
+    log:
+        "results/logs/evaluate/{shard}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("evaluate")["cpus"]
+    resources:
+        **resources_of("evaluate"),
     params:
         **study.settings("evaluate"),
         code=code_version("evaluate.py"),
         upstream=upstream_of("evaluate"),
-    log:
-        "results/logs/evaluate/{shard}.log",
-    threads: resources_of("evaluate")["cpus"]
-    resources:
-        **resources_of("evaluate"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Scoring the predictions of {wildcards.shard}"
     script:
         "../scripts/evaluate.py"
 
 
 rule summarise:
-    message:
-        "Summing up the scores of the study"
     input:
         expand("results/evaluation/{shard}.parquet", shard=study.evaluated),
     output:
         report("results/metrics.tsv", caption="../report/metrics.rst", category="Results"),
+    log:
+        "results/logs/summarise/summarise.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("summarise")["cpus"]
+    resources:
+        **resources_of("summarise"),
     params:
         **study.settings("summarise"),
         shards=study.placement(study.evaluated),
         code=code_version("summarise.py"),
         upstream=study.upstream("summarise"),
-    log:
-        "results/logs/summarise/summarise.log",
-    threads: resources_of("summarise")["cpus"]
-    resources:
-        **resources_of("summarise"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Summing up the scores of the study"
     script:
         "../scripts/summarise.py"

@@ -9,28 +9,24 @@ OUTPUTS:
 """
 
 
-def raw_micrographs(wildcards):
-    return sorted(set(study.rows_of(wildcards.shard)["image"]))
-
-
 rule ingest:
-    message:
-        "Reading the micrographs of {wildcards.shard}"
     input:
-        ancient(raw_micrographs),
+        ancient(raw_files("image")),
     output:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
+    log:
+        "results/logs/ingest/{shard}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("ingest")["cpus"]
+    resources:
+        **resources_of("ingest"),
     params:
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
         code=code_version("ingest.py"),
-    log:
-        "results/logs/ingest/{shard}.log",
-    threads: resources_of("ingest")["cpus"]
-    resources:
-        **resources_of("ingest"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Reading the micrographs of {wildcards.shard}"
     script:
         "../scripts/ingest.py"

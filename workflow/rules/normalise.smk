@@ -10,23 +10,23 @@ OUTPUTS:
 
 
 rule normalise:
-    message:
-        "Normalising the micrographs of {wildcards.shard}"
     input:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
     output:
         "results/normalised/{shard}.tif",
+    log:
+        "results/logs/normalise/{shard}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("normalise")["cpus"]
+    resources:
+        **resources_of("normalise"),
     params:
         **study.settings("normalise"),
         code=code_version("normalise.py"),
         upstream=upstream_of("normalise"),
-    log:
-        "results/logs/normalise/{shard}.log",
-    threads: resources_of("normalise")["cpus"]
-    resources:
-        **resources_of("normalise"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Normalising the micrographs of {wildcards.shard}"
     script:
         "../scripts/normalise.py"

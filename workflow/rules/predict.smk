@@ -11,33 +11,26 @@ OUTPUTS:
 """
 
 
-def networks_of(wildcards):
-    return [
-        f"results/networks/seed-{seed}/fold-{fold}.pt"
-        for seed, fold in study.networks_for(wildcards.shard)
-    ]
-
-
 rule predict:
-    message:
-        "Predicting the micrographs of {wildcards.shard}"
     input:
         normalised="results/normalised/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
-        networks=networks_of,
+        networks=own_networks,
     output:
         directory("results/predictions/{shard}"),
+    log:
+        "results/logs/predict/{shard}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: resources_of("predict")["cpus"]
+    resources:
+        **resources_of("predict"),
     params:
         **study.settings("predict"),
         seeds=lambda wildcards: [seed for seed, _ in study.networks_for(wildcards.shard)],
         code=code_version("predict.py"),
         upstream=upstream_of("predict"),
-    log:
-        "results/logs/predict/{shard}.log",
-    threads: resources_of("predict")["cpus"]
-    resources:
-        **resources_of("predict"),
-    conda:
-        "../../envs/torch.yaml"
+    message:
+        "Predicting the micrographs of {wildcards.shard}"
     script:
         "../scripts/predict.py"

@@ -2,17 +2,23 @@
 One self-contained HTML file that says what was run and shows every result.
 
 INPUTS:
-    results/folds.tsv, results/metrics.tsv, results/evaluation/, results/networks/*.history.tsv,
-    results/micrographs/, results/masks/, results/predictions/
+    results/folds.tsv, results/metrics.tsv, results/networks/*.history.tsv,
+    results/micrographs/, results/masks/, results/predictions/ of all that is predicted
 
 OUTPUTS:
     results/report.html
+
+What the page is made of, workflow/report/report.*, reaches the job as `page`, its digests: code is
+hashed from the script alone.
 """
+
+from tessera.digests import file_digest
+
+templates = Path(workflow.basedir) / "workflow" / "report"
+page_parts = [path for path in sorted(templates.glob("report.*")) if path.suffix != ".rst"]
 
 
 rule report:
-    message:
-        "Writing the report"
     input:
         folds="results/folds.tsv",
         metrics="results/metrics.tsv",
@@ -27,18 +33,21 @@ rule report:
         predictions=expand("results/predictions/{shard}", shard=study.predicted),
     output:
         report("results/report.html", caption="../report/report.rst", category="Results"),
+    log:
+        "results/logs/report/report.log",
+    conda:
+        "../../envs/report.yaml"
+    threads: resources_of("report")["cpus"]
+    resources:
+        **resources_of("report"),
     params:
         **study.settings("report"),
         shards=study.placement(study.predicted),
         study={"split": study.settings("split"), "train": study.settings("train")},
+        page=[file_digest(path) for path in page_parts],
         code=code_version("report.py"),
         upstream=study.upstream("report"),
-    log:
-        "results/logs/report/report.log",
-    threads: resources_of("report")["cpus"]
-    resources:
-        **resources_of("report"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Writing the report"
     script:
         "../scripts/report.py"

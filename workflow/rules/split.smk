@@ -13,8 +13,6 @@ micrographs in different groups. `update` keeps the table of the last run where 
 
 
 rule split:
-    message:
-        "Auditing the folds"
     input:
         tables=expand("results/micrographs/{shard}.tsv", shard=study.annotated),
         tiles=expand("results/tiles/{shard}.parquet", shard=study.annotated),
@@ -24,17 +22,19 @@ rule split:
             caption="../report/folds.rst",
             category="Study",
         ),
+    log:
+        "results/logs/split/split.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("split")["cpus"]
+    resources:
+        **resources_of("split"),
     params:
         **study.settings("split"),
         shards=study.placement(study.annotated),
         code=code_version("split.py"),
         upstream=study.upstream("split"),
-    log:
-        "results/logs/split/split.log",
-    threads: resources_of("split")["cpus"]
-    resources:
-        **resources_of("split"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Auditing the folds"
     script:
         "../scripts/split.py"

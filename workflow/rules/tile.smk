@@ -10,24 +10,24 @@ OUTPUTS:
 
 
 rule tile:
-    message:
-        "Tiling the micrographs of {wildcards.shard}"
     input:
         normalised="results/normalised/{shard}.tif",
         masks="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",
     output:
         "results/tiles/{shard}.parquet",
+    log:
+        "results/logs/tile/{shard}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    threads: resources_of("tile")["cpus"]
+    resources:
+        **resources_of("tile"),
     params:
         **study.settings("tile"),
         code=code_version("tile.py"),
         upstream=upstream_of("tile"),
-    log:
-        "results/logs/tile/{shard}.log",
-    threads: resources_of("tile")["cpus"]
-    resources:
-        **resources_of("tile"),
-    conda:
-        "../../envs/imaging.yaml"
+    message:
+        "Tiling the micrographs of {wildcards.shard}"
     script:
         "../scripts/tile.py"

@@ -12,13 +12,7 @@ OUTPUTS:
 """
 
 
-def of_training_shards(pattern):
-    return lambda wildcards: expand(pattern, shard=study.training_shards(wildcards.fold))
-
-
 rule train:
-    message:
-        "Training the network of fold {wildcards.fold}, seed {wildcards.seed}"
     input:
         normalised=of_training_shards("results/normalised/{shard}.tif"),
         masks=of_training_shards("results/masks/{shard}.tif"),
@@ -27,17 +21,19 @@ rule train:
     output:
         network="results/networks/seed-{seed}/fold-{fold}.pt",
         history="results/networks/seed-{seed}/fold-{fold}.history.tsv",
+    log:
+        "results/logs/train/seed-{seed}.fold-{fold}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: resources_of("train")["cpus"]
+    resources:
+        **resources_of("train"),
     params:
         **study.settings("train"),
         size_px=config["tile"]["size_px"],
         code=code_version("train.py"),
         lineage=lambda wildcards: study.lineage("train", *wildcards),
-    log:
-        "results/logs/train/seed-{seed}.fold-{fold}.log",
-    threads: resources_of("train")["cpus"]
-    resources:
-        **resources_of("train"),
-    conda:
-        "../../envs/torch.yaml"
+    message:
+        "Training the network of fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"

@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 
 from tessera.classes import palette
+from tessera.devices import resolve_device, resolve_precision
 from tessera.files import TileSink, map_page
 from tessera.logs import LOG, logged_to
 from tessera.network_files import load_network
 from tessera.networks import UNet
 from tessera.stitching import entropy, predict
-from tessera.training import resolve_device, resolve_precision
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -92,9 +92,10 @@ def predict_one(
         ]
         for parts in zip(*streams, strict=True):
             of_seeds = [part for _, part in parts]
-            mean = sum(of_seeds) / np.float32(len(of_seeds))
+            mean = rounded(sum(of_seeds) / np.float32(len(of_seeds)))
+            # All from the probability as it is kept, so that whoever reads it finds the same mask.
             mask.put(codes_of(mean))
-            probability.put(rounded(mean))
+            probability.put(mean)
             uncertainty.put(rounded(entropy(mean)))
             for seed, part in zip(single, of_seeds, strict=False):
                 single[seed].put(codes_of(part))

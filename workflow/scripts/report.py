@@ -1,6 +1,6 @@
 """Write the report of a study: one HTML file that needs no other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tessera import reports, wording
-from tessera.classes import IGNORE
 from tessera.files import read_page, written_atomically
 from tessera.logs import LOG, logged_to
-from tessera.panels import ERROR_COLOURS, heat_colours, labelled_panels, unlabelled_panels
+from tessera.panels import labelled_panels, unlabelled_panels
+from tessera.reports import Tables, content, page, worst_first
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report"
 TEXT = ("use", "method", "level", "group", "fold", "micrograph", "class")
-SIZES = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
+OF_MICROGRAPHS = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
+PLACEMENT = ("group", "annotated", "use", "fold")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Where the products of a shard lie, and its placement: group, annotated, use, fold."""
+    """A shard's placement (group, annotated, use, fold), and the paths of its products."""
 
     placement: Mapping[str, Any]
     micrographs: str
@@ -52,26 +52,87 @@ def main(
     shards : sequence of Shard
         All that is predicted.
     settings : mapping
-        title, panels, panel_px, classes, and `study` with the settings of split and train.
+        title, panels, panel_px, classes as pairs, and `study`: the settings of split and train.
     output : str
     """
-    scores, known = read_table(metrics), micrographs_of(shards)
-    classes = [name for name, _ in settings["classes"]]
-    curves = {network_of(path): read_table(path) for path in histories}
-    placed = known.set_index("micrograph")
-    labelled = reports.worst_first(scores)
-    unlabelled = list(placed.index[~placed["annotated"]])
-    most = settings["panels"]
-    html = reports.page(
-        TEMPLATES,
-        **reports.content(read_table(folds), scores, known, curves, settings),
-        labelled=[labelled_row(placed, shards, i, settings) for i in labelled[:most]],
-        unlabelled=[unlabelled_row(placed, shards, i, settings) for i in unlabelled[:most]],
-        left_out=(max(0, len(labelled) - most), max(0, len(unlabelled) - most)),
-        error_colours=[css_colour(rgba) for rgba in ERROR_COLOURS[1:]],
-        heat_colours=[css_colour(rgba) for rgba in heat_colours()],
-        n_classes=len(classes),
+    tables = Tables(
+        read_table(folds),
+        read_table(metrics),
+        micrographs_of(shards),
+        {network_of(path): read_table(path) for path in histories},
     )
+    rows = {row.micrograph: row for row in tables.micrographs.itertuples()}
+    queues = {
+        "labelled": worst_first(tables.metrics),
+        "unlabelled": sorted(name for name, row in rows.items() if not row.annotated),
+    }
+    galleries = {}
+    for kind, names in queues.items():
+        shown = [rows[name] for name in names[: settings["panels"]]]
+        pictures = [pictures_of(row, settings) for row in shown]
+        galleries[kind] = {"shown": pictures, "left_out": len(names) - len(shown)}
+        LOG.info("%d of %d %s micrographs shown", len(shown), len(names), kind)
+    html = page(TEMPLATES, **content(tables, settings), **galleries)
     with written_atomically(output) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    LOG.info("%d labelled and %d unlabelled micrographs", len(labelled), len(unlabelled))
+
+
+def micrographs_of(shards: Sequence[Shard]) -> pd.DataFrame:
+    """The micrographs of all shards, each with where it lies."""
+    tables = [pd.DataFrame(columns=[*OF_MICROGRAPHS, *PLACEMENT, "shard"])]
+    for shard in shards:
+        placed = {key: shard.placement[key] for key in PLACEMENT}
+        table = read_table(shard.table, OF_MICROGRAPHS)
+        tables.append(table.assign(**placed, shard=[shard] * len(table)))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def pictures_of(row: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the gallery shows of one micrograph: its panels and, without a mask, class sizes."""
+    shard, n_classes, longest_px = row.shard, len(settings["classes"]), settings["panel_px"]
+    micrograph = read_page(shard.micrographs, row.page)
+    mask_pred = read_page(f"{shard.predictions}/{row.micrograph}.mask.tif", 0)
+    if shard.masks is not None:
+        mask_true = read_page(shard.masks, row.page)
+        shown = labelled_panels(micrograph, mask_true, mask_pred, n_classes, longest_px)
+        return {"row": row, "panels": shown}
+    entropy = read_page(f"{shard.predictions}/{row.micrograph}.entropy.tif", 0)
+    return {
+        "row": row,
+        "panels": unlabelled_panels(micrograph, mask_pred, entropy, n_classes, longest_px),
+        "pixels": np.bincount(mask_pred.ravel(), minlength=n_classes).tolist(),
+        "entropy": float(entropy.mean(dtype=np.float64)),
+    }
+
+
+def network_of(history: str) -> tuple[str, str]:
+    """Seed and fold of a network, from the path of its history."""
+    path = Path(history)
+    return path.parent.name.removeprefix("seed-"), path.name.split(".")[0].removeprefix("fold-")
+
+
+def read_table(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A table of the workflow. Ids are text, even if they look like numbers or missing values."""
+    cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns)
+    numbers = [column for column in cells if column not in TEXT]
+    return cells.assign(**{column: pd.to_numeric(cells[column]) for column in numbers})
+
+
+if __name__ == "__main__":
+    with logged_to(snakemake.log[0]):
+        masks = iter(snakemake.input.masks)
+        paths = zip(
+            snakemake.params.shards,
+            snakemake.input.micrographs,
+            snakemake.input.tables,
+            snakemake.input.predictions,
+            strict=True,
+        )
+        main(
+            snakemake.input.folds,
+            snakemake.input.metrics,
+            snakemake.input.histories,
+            [Shard(*of, next(masks) if of[0]["annotated"] else None) for of in paths],
+            dict(snakemake.params.items()),
+            snakemake.output[0],
+        )

@@ -14,6 +14,7 @@ import torch
 
 from tessera.augmentation import Augmentation, augment
 from tessera.batches import TileBatches, step_generator
+from tessera.devices import resolve_device, resolve_precision
 from tessera.digests import digest
 from tessera.files import map_page, read_pages, written_atomically
 from tessera.logs import LOG, logged_to
@@ -26,8 +27,6 @@ from tessera.training import (
     Hooks,
     Interrupted,
     Settings,
-    resolve_device,
-    resolve_precision,
     train,
 )
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tessera.files import written_atomically
 from tessera.problems import Problem
@@ -79,8 +80,11 @@ class DigestCache:
 
     def _save(self) -> None:
         lines = ("\t".join((*entry, path)) for path, entry in sorted(self._known.items()))
-        with written_atomically(self.path) as temporary:
+        # Under a name of its own: processes that save at the same time must not share a file.
+        whole = self.path.with_name(f"{self.path.stem}-{uuid4().hex}{self.path.suffix}")
+        with written_atomically(whole) as temporary:
             temporary.write_text("\n".join((CACHE_HEADER, *lines)) + "\n", encoding="utf-8")
+        whole.replace(self.path)
 
 
 def changed_files(rows: Sequence[dict[str, Any]], sha256: Sequence[str]) -> list[Problem]:
@@ -120,7 +124,7 @@ def code_version(script: str) -> str:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         sources[name] = ast.dump(_without_docstrings(tree))
-        waiting += [LIBRARY / f"{module}.py" for module in _imported_modules(tree)]
+        waiting += [LIBRARY / f"{module}.py" for module in imported_modules(tree)]
     return digest(sources)[:16]
 
 
@@ -139,7 +143,8 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def _imported_modules(tree: ast.Module) -> list[str]:
+def imported_modules(tree: ast.Module) -> list[str]:
+    """Names of the modules of this library that a source imports."""
     modules = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "tessera":

@@ -14,10 +14,10 @@ import numpy as np
 from markupsafe import Markup
 
 TICKS = (0, 0.25, 0.5, 0.75, 1)
-PLOT_WIDTH, LABELS_WIDTH, MARGIN = 250, 118, 14
+WIDTH, MARGIN = 380, 14
 ROW_HEIGHT, LOWEST_ROW, LABELLED_ROW = 20, 1.5, 12
 PLOT_HEIGHT = 480
-LABEL_LETTERS = 17
+LABEL_LETTERS, LETTER_WIDTH = 17, 6.7
 LOSS_SIZE = (260, 150)
 LOSS_POINTS = 200
 
@@ -68,43 +68,55 @@ def dot_plot(rows: Sequence[Row], mean: Row, title: str) -> Markup:
         For those who cannot see it.
     """
     height = float(np.clip(PLOT_HEIGHT / max(len(rows), 1), LOWEST_ROW, ROW_HEIGHT))
+    labelled = height >= LABELLED_ROW
+    names = [mean.label, *(row.label for row in rows if labelled)]
+    axis = _Axis(12 + LETTER_WIDTH * min(LABEL_LETTERS, max(map(len, names))))
     bottom = MARGIN + height * len(rows)
-    parts = list(_score_axis(bottom + ROW_HEIGHT + 10))
+    parts = list(axis.ticks(bottom + ROW_HEIGHT + 10))
     for number, row in enumerate(rows):
-        parts += _scores(row, MARGIN + height * (number + 0.5), height >= LABELLED_ROW)
-    parts.append(_line("rule", 0, bottom + 5, LABELS_WIDTH + PLOT_WIDTH, bottom + 5))
-    parts += _scores(mean, bottom + 5 + ROW_HEIGHT / 2, True)
-    return _svg(LABELS_WIDTH + PLOT_WIDTH + MARGIN, bottom + ROW_HEIGHT + 30, title, parts)
+        parts += _scores(row, axis, MARGIN + height * (number + 0.5), labelled)
+    parts.append(_line("rule", 0, bottom + 5, WIDTH, bottom + 5))
+    parts += _scores(mean, axis, bottom + 5 + ROW_HEIGHT / 2, True)
+    return _svg(WIDTH, bottom + ROW_HEIGHT + 30, title, parts)
 
 
-def _score_axis(bottom: float) -> Iterable[str]:
-    for tick in TICKS:
-        x = _at(tick)
-        yield _line("grid", x, MARGIN - 4, x, bottom)
-        yield _text("tick", x, bottom + 13, f"{tick:g}", "middle")
+@dataclass(frozen=True)
+class _Axis:
+    """Scores from 0, at `left`, to 1, at the right edge of a plot."""
+
+    left: float
+
+    def at(self, score: float) -> float:
+        return self.left + (WIDTH - MARGIN - self.left) * score
+
+    def ticks(self, bottom: float) -> Iterable[str]:
+        for tick in TICKS:
+            yield _line("grid", self.at(tick), MARGIN - 4, self.at(tick), bottom)
+            yield _text("tick", self.at(tick), bottom + 13, f"{tick:g}", "middle")
 
 
-def _scores(row: Row, y: float, labelled: bool) -> Iterable[str]:
-    size = 4.5 if labelled else 2
+def _scores(row: Row, axis: _Axis, y: float, labelled: bool) -> Iterable[str]:
+    """The marks of one row; without its label they are small, and only the main ones."""
+    at, size = axis.at, 4.5 if labelled else 2
     said = f"{row.label}: Dice {row.dice:.3f}, IoU {row.iou:.3f}"
     yield f"<g><title>{escape(said)}</title>"
     if labelled:
         short = row.label
         if len(short) > LABEL_LETTERS:
             short = f"{short[: LABEL_LETTERS - 1]}…"
-        yield _text("label", LABELS_WIDTH - 8, y + 4, short, "end")
-        if np.isfinite(row.dice):
-            yield _line("link", _at(row.iou), y, _at(row.dice), y)
+        yield _text("label", axis.left - 8, y + 4, short, "end")
+    if labelled and np.isfinite(row.dice):
+        yield _line("link", at(row.iou), y, at(row.dice), y)
     if np.isfinite(row.low):
-        yield _line("interval", _at(row.low), y, _at(row.high), y)
+        yield _line("interval", at(row.low), y, at(row.high), y)
     for seed in row.seeds if labelled else ():
         if np.isfinite(seed):
-            yield _line("seed", _at(seed), y - 6, _at(seed), y + 6)
+            yield _line("seed", at(seed), y - 6, at(seed), y + 6)
     if np.isfinite(row.otsu):
-        yield _cross(_at(row.otsu), y, size - 1)
+        yield _cross(at(row.otsu), y, size - 1)
     if np.isfinite(row.dice):
-        yield _dot("ring", _at(row.iou), y, size - 0.5)
-        yield _dot("dot", _at(row.dice), y, size)
+        yield _dot("ring", at(row.iou), y, size - 0.5)
+        yield _dot("dot", at(row.dice), y, size)
     yield "</g>"
 
 
@@ -153,25 +165,23 @@ def loss_plot(
 def _thinned(steps: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(steps) <= LOSS_POINTS:
         return steps, losses
-    spans = zip(np.array_split(steps, LOSS_POINTS), np.array_split(losses, LOSS_POINTS), strict=True)
+    spans = zip(
+        np.array_split(steps, LOSS_POINTS), np.array_split(losses, LOSS_POINTS), strict=True
+    )
     means = [(a.mean(), b.mean()) for a, b in spans]
     return tuple(np.array(means).T)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """One to five round numbers from `low` to `high`: of 1, 2 and 5 times a power of ten."""
+    """One to five round numbers from `low` to `high`."""
     if low <= 0:
         return [float(f"{tick:.2g}") for tick in np.linspace(low, high, 4)]
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [float(f"{d}e{p}") for p in powers for d in digits if low <= d * 10.0**p <= high]
+    for digits in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [tick for p in powers for d in digits if low <= (tick := float(f"{d}e{p}")) <= high]
         if len(ticks) <= 5:
             break
     return ticks or [float(f"{low:.2g}")]
-
-
-def _at(score: float) -> float:
-    return LABELS_WIDTH + PLOT_WIDTH * score
 
 
 def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> str:
@@ -183,14 +193,19 @@ def _dot(name: str, x: float, y: float, radius: float) -> str:
 
 
 def _cross(x: float, y: float, half: float = 3.5) -> str:
-    a, b, c, d = x - half, x + half, y - half, y + half
-    return f'<path class="cross" d="M{a:.1f} {c:.1f}L{b:.1f} {d:.1f}M{a:.1f} {d:.1f}L{b:.1f} {c:.1f}"/>'
+    side = 2 * half
+    down = f"M{x - half:.1f} {y - half:.1f}l{side:g} {side:g}"
+    return f'<path class="cross" d="{down}m0 {-side:g}l{-side:g} {side:g}"/>'
 
 
 def _text(name: str, x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    return (
+        f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    )
 
 
-def _svg(width: float, height: float, title: str, parts: Iterable[str], name: str = "plot") -> Markup:
+def _svg(
+    width: float, height: float, title: str, parts: Iterable[str], name: str = "plot"
+) -> Markup:
     box = f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}"'
     return Markup(f'<svg class="{name}" {box}>{"".join(parts)}</svg>')

@@ -186,7 +186,7 @@ def pos_weight_from_shares(shares: Sequence[float], how: str) -> float:
 
     Examples
     --------
-    >>> pos_weight_from_shares([0.9, 0.1], "sqrt-inverse")
+    >>> pos_weight_from_shares([0.75, 0.25], "inverse")
     3.0
     """
     if len(shares) != 2:

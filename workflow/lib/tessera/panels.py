@@ -7,8 +7,10 @@ is embedded once however many overlays it has. All pictures of a micrograph lie 
 
 from __future__ import annotations
 
+import zlib
 from base64 import b64encode
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -18,6 +20,8 @@ from tessera.classes import IGNORE, palette
 CONTRAST_PERCENTILES = (0.5, 99.5)
 JPEG_QUALITY = 80
 HATCH_PX = 4
+BLOCKS_PER_PIXEL = 2
+"""In `area_mean`: the finer the blocks, the closer to the area that a pixel covers."""
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED, IGNORED = range(5)
 """Codes of `error_codes`."""
@@ -64,20 +68,25 @@ def area_mean(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     -------
     float32 array of `shape`
     """
-    # Whole blocks first: a float copy of a large page would cost several times its memory.
-    step = max(1, min(page.shape[0] // shape[0], page.shape[1] // shape[1]))
-    if step > 1:
-        page = _block_means(page, step)
-    picture = Image.fromarray(page.astype(np.float32))
-    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BOX))
+    # Blocks first, a strip at a time: a float copy of a large page would cost 4 times its memory.
+    step = max(1, min(page.shape[0] // shape[0], page.shape[1] // shape[1]) // BLOCKS_PER_PIXEL)
+    edges = [np.append(np.arange(0, side, step), side) for side in page.shape]
+    strips = (page[top:end].sum(axis=0, dtype=np.float64) for top, end in pairwise(edges[0]))
+    sums = np.stack([np.add.reduceat(strip, edges[1][:-1]) for strip in strips])
+    sums = _span_sums(_span_sums(sums, edges[0], shape[0]).T, edges[1], shape[1]).T
+    return (sums * (sums.size / page.size)).astype(np.float32)
 
 
-def _block_means(page: np.ndarray, step: int) -> np.ndarray:
-    rows, columns = (np.arange(0, side, step) for side in page.shape)
-    sums = np.add.reduceat(page, rows, axis=0, dtype=np.float64)
-    sums = np.add.reduceat(sums, columns, axis=1)
-    heights, widths = np.diff([*rows, page.shape[0]]), np.diff([*columns, page.shape[1]])
-    return sums / (heights[:, None] * widths)
+def _span_sums(sums: np.ndarray, edges: np.ndarray, wanted: int) -> np.ndarray:
+    """Sums over `wanted` equal spans of the first axis, from sums between `edges`.
+
+    A span that ends inside a block takes its share of it.
+    """
+    total = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])
+    at = np.linspace(0, edges[-1], wanted + 1)
+    block = np.minimum(np.searchsorted(edges, at, side="right") - 1, len(edges) - 2)
+    share = (at - edges[block]) / (edges[block + 1] - edges[block])
+    return np.diff(total[block] + share[:, None] * (total[block + 1] - total[block]), axis=0)
 
 
 def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -96,12 +105,10 @@ def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def grey(page: np.ndarray) -> np.ndarray:
-    """uint8 levels of a page, black and white at `CONTRAST_PERCENTILES` of its finite pixels."""
-    finite = page[np.isfinite(page)]
-    low, high = np.percentile(finite, CONTRAST_PERCENTILES) if finite.size else (0.0, 0.0)
+    """uint8 levels of a page, black and white at its `CONTRAST_PERCENTILES`; a flat one is black."""
+    low, high = np.percentile(page, CONTRAST_PERCENTILES)
     span = high - low if high > low else 1.0
-    levels = np.clip((page - low) / span, 0, 1)
-    return np.rint(np.nan_to_num(levels) * 255).astype(np.uint8)
+    return np.rint(np.clip((page - low) / span, 0, 1) * 255).astype(np.uint8)
 
 
 def error_codes(mask_true: np.ndarray, mask_pred: np.ndarray) -> np.ndarray:
@@ -183,8 +190,9 @@ def png_uri(codes: np.ndarray, colours: np.ndarray) -> str:
     """Data URI of (rows, columns) codes, drawn as a PNG in (n, 4) uint8 RGBA colours."""
     picture = Image.fromarray(codes, mode="P")
     picture.putpalette(colours[:, :3].tobytes())
-    bits = next(bits for bits in (1, 2, 4, 8) if len(colours) <= 2**bits)
-    return _uri(picture, "png", bits=bits, transparency=colours[:, 3].tobytes(), optimize=True)
+    # Run lengths are sought 30 times faster than all matches, and masks come out as small.
+    packed = {"compress_level": 9, "compress_type": zlib.Z_RLE}
+    return _uri(picture, "png", transparency=colours[:, 3].tobytes(), **packed)
 
 
 def jpeg_uri(levels: np.ndarray) -> str:

@@ -20,7 +20,7 @@ import mrcfile
 import numpy as np
 import tifffile
 
-from tessera.sheets import NO_FRAME
+from tessera.frames import NO_FRAME
 
 NM_PER = {"nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "mm": 1e6, "cm": 1e7, "m": 1e9}
 NM_PER |= {"pm": 1e-3, "Å": 0.1, "angstrom": 0.1}

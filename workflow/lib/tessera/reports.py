@@ -7,6 +7,7 @@ they look. Scores that do not exist stay NaN until the page shows them as a dash
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,84 @@ import pandas as pd
 from tessera.classes import palette
 from tessera.figures import Row, dot_plot, loss_plot, score_bar
 from tessera.metrics import SCORES
+from tessera.panels import ERROR_COLOURS, heat_colours
 from tessera.summaries import ALL
-from tessera.wording import area, decimals, number
+from tessera.wording import area, decimals, facts, number, settings_of, validation
 
 NETWORK, OTSU, SEED = "network", "otsu", "seed-"
 MEAN, POOLED, GROUP, MICROGRAPH = "mean over groups", "pooled", "group", "micrograph"
+MOST_ROWS, MOST_DOTS = 2000, 400
+"""Rows of a table, and groups in a plot: a study of more is shown in part, and the page says so."""
+
+USES = {"cv": "Cross-validated groups", "test": "Test groups"}
+ERRORS = (
+    "false positive: a class on true background",
+    "false negative: a true class missed",
+    "one class for another",
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a study has written down.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        group, use, fold, micrographs, tiles_used, share_{class}; one row an annotated group.
+    metrics : DataFrame
+        As `summaries.summary` gives it; its text columns hold empty strings, not NaN.
+    micrographs : DataFrame
+        Those predicted: micrograph, rows, columns, pixel_size_nm, group, annotated, use, fold.
+    histories : dict of (seed, fold) to DataFrame
+        step, loss.
+    """
+
+    folds: pd.DataFrame
+    metrics: pd.DataFrame
+    micrographs: pd.DataFrame
+    histories: Mapping[tuple[str, str], pd.DataFrame]
+
+
+def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the page shows but the pictures.
+
+    Parameters
+    ----------
+    tables : Tables
+    settings : mapping
+        title, classes as pairs, and `study` with the settings of the rules split and train.
+    """
+    classes = [name for name, _ in settings["classes"]]
+    folds, networks = tables.folds, list(tables.histories)
+    seeds = len({seed for seed, _ in networks})
+    scored = [use for use in USES if use in set(tables.metrics["use"])]
+    return {
+        "title": settings["title"],
+        "classes": class_colours(classes),
+        "validation": validation(folds, settings["study"]["split"], seeds),
+        "facts": facts(folds, tables.micrographs, networks),
+        "settings": {step: settings_of(block) for step, block in settings["study"].items()},
+        "networks": networks,
+        "folds": folds.to_dict("records"),
+        "scored": [
+            {
+                "use": use,
+                "name": USES[use],
+                "headlines": headlines(tables.metrics, use, classes),
+                "methods": methods(tables.metrics, use, classes),
+                "plots": dot_plots(tables.metrics, use, classes),
+            }
+            for use in scored
+        ],
+        "by_group": by(GROUP, tables.metrics),
+        "by_micrograph": by(MICROGRAPH, tables.metrics),
+        "fold_of": folds.set_index("group")["fold"].to_dict(),
+        "most_rows": MOST_ROWS,
+        "losses": loss_plots(tables.histories),
+        "errors": list(zip(ERRORS, map(_css, ERROR_COLOURS[1:]), strict=True)),
+        "heat": [_css(rgba) for rgba in heat_colours()],
+    }
 
 
 def headlines(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -41,14 +115,21 @@ def headlines(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[d
         bar = score_bar(mean["dice"], mean["dice_low"], mean["dice_high"], other)
         pooled = _score(metrics, use, NETWORK, POOLED, name)
         tiles.append(
-            {"name": name, "colour": colour, "mean": mean, "pooled": pooled, "otsu": otsu, "bar": bar}
+            {
+                "name": name,
+                "colour": colour,
+                "mean": mean,
+                "pooled": pooled,
+                "otsu": otsu,
+                "bar": bar,
+            }
         )
     return tiles
 
 
 def class_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
     """(name, colour) of each class; the background has none."""
-    colours = [f"rgb({red} {green} {blue})" for red, green, blue in palette(len(classes))]
+    colours = [_css(rgb) for rgb in palette(len(classes))]
     return list(zip(classes, ["transparent", *colours[1:]], strict=True))
 
 
@@ -58,23 +139,26 @@ def methods(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[dic
     Returns
     -------
     list of dict
-        name; rows: method, mean, pooled; spread: by score (lowest, highest, standard deviation) of
-        the seeds' means over groups, empty for one seed.
+        name; methods: method, mean, pooled; spread: min, max and std of the seeds' means over
+        groups, by score, empty for one seed.
     """
     tables = []
     of_use = metrics[metrics["use"] == use]
     order = sorted(of_use["method"].unique(), key=_method_order)
     for name in [*classes, ALL]:
         rows = [
-            {"method": method, MEAN: _score(of_use, use, method, MEAN, name)}
-            | {"pooled": _score(of_use, use, method, POOLED, name)}
+            {
+                "method": method,
+                "mean": _score(of_use, use, method, MEAN, name),
+                "pooled": _score(of_use, use, method, POOLED, name),
+            }
             for method in order
         ]
-        rows = [row for row in rows if row[MEAN] is not None]
-        seeds = pd.DataFrame([row[MEAN] for row in rows if row["method"].startswith(SEED)])
+        rows = [row for row in rows if row["mean"] is not None]
+        seeds = pd.DataFrame([row["mean"] for row in rows if row["method"].startswith(SEED)])
         spread = {} if seeds.empty else seeds[SCORES].agg(["min", "max", "std"]).to_dict()
         if rows:
-            tables.append({"name": name, "rows": rows, "spread": spread})
+            tables.append({"name": name, "methods": rows, "spread": spread})
     return tables
 
 
@@ -85,9 +169,14 @@ def _method_order(method: str) -> tuple[int, int]:
 
 
 def dot_plots(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """For each class its name and the plot of its scores by group, the worst group on top."""
+    """For each class its name and the plot of its scores by group, the worst group on top.
+
+    Where there are more than `MOST_DOTS` groups one in `step` of them is drawn.
+    """
     of_use = metrics[metrics["use"] == use]
-    order = worst_first(of_use, GROUP)
+    groups = worst_first(of_use, GROUP)
+    step = -(-len(groups) // MOST_DOTS)
+    order = groups[::step] if groups else []
     plots = []
     for name in classes:
         of_class = of_use[of_use["class"] == name]
@@ -96,7 +185,8 @@ def dot_plots(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[d
         at_mean = of_class[of_class["level"] == MEAN].set_index("method")
         if rows and not at_mean.empty:
             title = f"Dice and IoU of {name} by group"
-            plots.append({"name": name, "plot": dot_plot(rows, _row("mean", at_mean), title)})
+            plot = dot_plot(rows, _row("mean", at_mean), title)
+            plots.append({"name": name, "plot": plot, "step": step})
     return plots
 
 
@@ -120,11 +210,11 @@ def worst_first(metrics: pd.DataFrame, level: str = MICROGRAPH) -> list[str]:
 
 
 def by(level: str, metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The network's scores of every group or micrograph: class to row, by id."""
+    """The network's scores of every group or micrograph, worst first: class to row, by id."""
     known = metrics["level"].eq(level) & metrics["method"].eq(NETWORK)
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, Any]] = {name: {} for name in worst_first(metrics, level)}
     for row in metrics[known].to_dict("records"):
-        table.setdefault(row[level], {})[row["class"]] = row
+        table[row[level]][row["class"]] = row
     return table
 
 
@@ -142,6 +232,10 @@ def loss_plots(histories: Mapping[tuple[str, str], pd.DataFrame]) -> list[dict[s
         name = "All annotated groups" if fold == "all" else f"Fold {fold}"
         plots.append({"name": name, "plot": loss_plot(of, others, f"Loss of {name} by step")})
     return plots
+
+
+def _css(colour: np.ndarray) -> str:
+    return "rgb({} {} {})".format(*colour[:3])
 
 
 def _score(metrics, use, method, level, name) -> dict[str, Any] | None:

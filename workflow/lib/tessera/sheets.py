@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from tessera.frames import NO_FRAME, frame_numbers
 from tessera.problems import Problem, raise_if
 from tessera.schemas import faulty
 
 COLUMNS = ("micrograph", "image", "frames", "mask", "label", "group", "cohort", "fold", "use")
 COLUMNS += ("pixel_size_nm",)
-NO_FRAME = -1
 NO_FOLD = -1
 
 
@@ -51,8 +51,12 @@ def expand(
     BadInput
         With every bad row.
     """
-    cells = cells.reindex(columns=[*cells.columns, *(c for c in COLUMNS if c not in cells)])
-    cells = cells.fillna("").apply(lambda column: column.str.strip())
+    columns = [*cells.columns, *(column for column in COLUMNS if column not in cells)]
+    cells = (
+        cells.reindex(columns=columns, fill_value="")
+        .fillna("")
+        .apply(lambda column: column.str.strip())
+    )
     problems = list(_bad_cells(cells, sheet, schema, grouped))
     raise_if(problems)
     rows = _framed(cells)
@@ -105,23 +109,6 @@ def _framed(cells: pd.DataFrame) -> pd.DataFrame:
         for group, frame, is_framed in zip(rows["group"], frames, framed, strict=True)
     ]
     return rows.drop(columns=["frames", "last"]).astype({"frame": int})
-
-
-def frame_numbers(text: str) -> list[int]:
-    """The frames that a cell names.
-
-    Examples
-    --------
-    >>> frame_numbers("0-2,7"), frame_numbers("")
-    ([0, 1, 2, 7], [-1])
-    """
-    if text == "":
-        return [NO_FRAME]
-    numbers = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
 
 
 def _paths(cells: pd.Series, folder: str) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tessera.training import reproducible
+from tessera.devices import reproducible
 
 # Layers whose output at a pixel, in evaluation mode, depends on nearby pixels only.
 LOCAL_LAYERS = (
@@ -261,4 +261,6 @@ def entropy(probability: np.ndarray) -> np.ndarray:
     if n_classes < 2:
         raise ValueError(f"entropy: {n_classes} classes in an array of {probability.shape}")
     logarithm = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
-    return np.clip(-(probability * logarithm).sum(-1) / math.log(n_classes), 0, 1)
+    # The absolute value only turns -0.0 into 0.0.
+    nats = np.abs((probability * logarithm).sum(-1))
+    return np.minimum(nats / math.log(n_classes), 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 NANOMETRES_PER_MICROMETRE = 1000
+USES = ("cv", "test")
 SPACE = "\u202f"
 """Between the digits of a number and before its unit; a line does not break there."""
 
@@ -60,14 +61,14 @@ def validation(
         noun, why = ("micrograph", "") if lines else ("group", OUT_OF_FOLD)
         where = f"{several(n_folds, 'fold')} over {several(n_groups, noun)}, none in two folds."
         lines.append((False, where, why))
-    elif n_tests:
-        one = "one network" if seeds == 1 else f"{seeds} networks that differ in their seed"
-        lines.append((False, f"No folds: {one}, tested on held-out groups only.", ""))
-    elif n_groups or not folds.empty:
-        lines.append((True, *NOTHING_HELD_OUT))
     if n_tests:
         held = f"{several(n_tests, 'group')} held out of every training, for testing only."
         lines.append((False, held, "Predicted by the mean of all networks."))
+    if n_tests and not n_folds:
+        one = "One network" if seeds == 1 else f"{seeds} networks that differ in their seed"
+        lines[-1] = (False, f"{one}, tested on held-out groups only.", several(n_tests, "group"))
+    if not n_tests and not n_folds:
+        lines.append((True, *NOTHING_HELD_OUT))
     if split["duplicates"] == "allow":
         lines.append((True, *DUPLICATES_ALLOWED))
     return lines
@@ -110,20 +111,20 @@ def pixel_sizes(sizes_nm: pd.Series) -> str:
     return f"{span}{SPACE}nm" + (f", unknown for {missing}" if missing else "")
 
 
-def settings(block: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(key, value) of a block of the config in words; the classes are said elsewhere.
+def settings_of(block: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(key, value) of a block of the config in words, by key; the classes are said elsewhere.
 
     Examples
     --------
-    >>> settings({"batch": 16, "loss": {"dice": 1.0, "bce": 0.0}, "channels": [8, 16]})
-    [('batch', '16'), ('loss', 'dice 1, bce 0'), ('channels', '8, 16')]
+    >>> settings_of({"batch": 16, "loss": {"dice": 1.0, "bce": 0.0}})
+    [('batch', '16'), ('loss', 'bce 0, dice 1')]
     """
-    return [(key, _said(value)) for key, value in block.items() if key != "classes"]
+    return [(key, _said(value)) for key, value in sorted(block.items()) if key != "classes"]
 
 
 def _said(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_said(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {_said(part)}" for key, part in sorted(value.items()))
     if isinstance(value, list | tuple):
         return ", ".join(_said(part) for part in value)
     if isinstance(value, bool):

@@ -1,0 +1,87 @@
+"""Fingerprints: the same picture is found again, another never, and no pair is missed."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.transform import resize
+
+from builders import texture
+from tessera.fingerprints import NEAR_BITS, fingerprint, near_pairs
+
+
+def bits_between(first, second):
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def grey(page, levels=255, dtype=np.uint8):
+    """A page of mean 0 and deviation 1 as a detector would record it."""
+    return np.clip((page / 8 + 0.5) * levels, 0, levels).astype(dtype)
+
+
+def noisy(page):
+    return page + np.random.default_rng(9).normal(0, 0.2, page.shape)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda page: grey(page),
+        lambda page: grey(page, 65535, np.uint16),
+        lambda page: grey(page, 4095, ">u2"),
+        lambda page: grey(page * 0.4),
+        lambda page: 1000 + 7 * page,
+        lambda page: grey(noisy(page)),
+        lambda page: resize(page, (150, 130), anti_aliasing=True),
+        lambda page: page[1:, 1:],
+    ],
+    ids=["8 bit", "16 bit", "big-endian", "contrast", "offset", "noise", "smaller", "cropped"],
+)
+def test_the_same_picture_recorded_otherwise_is_near(seed, changed):
+    page = texture(seed)
+    assert bits_between(fingerprint(page), fingerprint(changed(page))) <= NEAR_BITS
+
+
+def test_other_pictures_differ_in_about_half_the_bits():
+    prints = [fingerprint(texture(seed)) for seed in range(30)]
+    distances = [bits_between(a, b) for a, b in combinations(prints, 2)]
+    assert min(distances) > 4 * NEAR_BITS
+    assert np.mean(distances) == pytest.approx(128, abs=5)
+    assert near_pairs(prints) == []
+
+
+def test_a_picture_in_the_negative_is_another():
+    page = texture(0)
+    assert bits_between(fingerprint(page), fingerprint(-page)) > 200
+
+
+def test_a_fingerprint_has_256_bits_even_of_a_blank_or_tiny_page():
+    for page in (np.zeros((50, 60)), np.arange(12.0).reshape(3, 4), texture(1)):
+        assert len(bytes.fromhex(fingerprint(page))) == 32
+
+
+@given(
+    st.lists(st.integers(0, 2**256 - 1), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 255), max_size=20)), max_size=8),
+)
+@settings(max_examples=60)
+def test_pairs_are_those_of_comparing_each_with_each(numbers, planted):
+    numbers = numbers + [numbers[i % len(numbers)] ^ sum(1 << bit for bit in b) for i, b in planted]
+    prints = [f"{number:064x}" for number in numbers]
+    distances = ((i, j, bits_between(prints[i], prints[j]))
+                 for i, j in combinations(range(len(prints)), 2))  # fmt: skip
+    assert near_pairs(prints) == [pair for pair in distances if pair[2] <= NEAR_BITS]
+
+
+def test_one_flipped_bit_a_band_leaves_one_band_to_find_the_pair_by():
+    """The worst case of `NEAR_BITS` bits: each in another of the 16 bands."""
+    flips = sum(1 << (16 * band) for band in range(NEAR_BITS))
+    assert near_pairs([f"{0:064x}", f"{flips:064x}"]) == [(0, 1, NEAR_BITS)]
+    assert near_pairs([f"{0:064x}", f"{2 * flips + (1 << 255):064x}"]) == []
+
+
+def test_nothing_has_no_pairs():
+    assert near_pairs([]) == []

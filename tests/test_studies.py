@@ -1,0 +1,265 @@
+"""Studies: nothing held out ever trains, and a change reaches what it decides and no more."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import SHEET, annotated, config, expanded
+from tessera.studies import WHOLE, Study
+
+CELLS = annotated(
+    *((name, 3) for name in "abcdef"),
+    ("u", 2, {"mask": ""}),
+    ("a", 2, {"mask": "", "cohort": "1"}),
+    ("t", 2, {"use": "test"}),
+    ("s", 2, {"use": "train"}),
+)
+
+
+def study(cells=CELLS, sha256=None, code=lambda script: script, **blocks):
+    """A study whose raw files have their own paths as digests, but for those in `sha256`."""
+    rows = expanded(cells)
+    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
+    return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code)
+
+
+def test_every_row_is_in_one_shard():
+    found = study(shard_size=2)
+    rows = [name for shard in found.shards.index for name in found.rows_of(shard)["micrograph"]]
+    assert sorted(rows) == sorted(row["micrograph"] for row in CELLS)
+
+
+def test_what_is_done_with_each_kind_of_shard():
+    found = study()
+    everything = {*"abcdef", "u+unlabelled", "a+unlabelled", "t", "s"}
+    assert set(found.shards.index) == everything
+    assert set(found.annotated) == {*"abcdef", "t", "s"}
+    assert set(found.predicted) == everything - {"s"}
+    assert set(found.evaluated) == {*"abcdef", "t"}
+    assert found.fold_names == ["0", "1", "2"]
+    assert found.shards["fold"].dropna().index.tolist() == [*"abcdef"]
+
+
+@st.composite
+def studies(draw):
+    """Sheets of many groups of every use and cohort, some with unlabelled rows, in tiny shards."""
+    cells = annotated(*((f"cv{i}", draw(st.integers(1, 5))) for i in range(3)))
+    for i in range(draw(st.integers(0, 6))):
+        use = draw(st.sampled_from(["cv", "cv", "train", "test"]))
+        for cohort in draw(st.sets(st.sampled_from("0123"), min_size=1)):
+            name, size = f"g{i}", draw(st.integers(1, 5))
+            mask = {} if draw(st.booleans()) else {"mask": ""}
+            cells += annotated((name, size, {"cohort": cohort, "use": use, **mask}))
+    method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
+    return study(draw(st.permutations(cells)), shard_size=2, split={"method": method, "folds": 2})
+
+
+@given(studies())
+@settings(max_examples=25, deadline=None)
+def test_nothing_of_a_group_that_is_held_out_ever_trains(found):
+    group = found.shards["group"]
+    for fold in found.fold_names:
+        held_out = found.shards.index[found.shards["fold"] == fold]
+        tested = found.shards.index[found.shards["annotated"] & (found.shards["use"] == "test")]
+        training = found.training_shards(fold)
+        assert len(held_out) > 0
+        assert not {*group[training]} & {*group[held_out], *group[tested]}
+        assert found.shards.loc[training, "annotated"].all()
+    for shard in found.evaluated:
+        for _, fold in found.networks_for(shard):
+            assert group[shard] not in set(group[found.training_shards(fold)])
+
+
+@given(studies())
+@settings(max_examples=10, deadline=None)
+def test_all_that_may_train_does(found):
+    may = found.shards["annotated"] & (found.shards["use"] != "test")
+    for fold in found.fold_names:
+        held_out = found.shards["fold"] == fold
+        assert set(found.training_shards(fold)) == set(found.shards.index[may & ~held_out])
+
+
+def test_a_held_out_shard_is_judged_by_its_own_fold_and_others_by_all():
+    found = study(train={"seeds": [3, 5]})
+    own = found.shards.loc["a", "fold"]
+    assert found.networks_for("a") == [("3", own), ("5", own)]
+    everyone = {(seed, fold) for seed in "35" for fold in "012"}
+    for shard in ("u+unlabelled", "a+unlabelled", "t"):
+        assert set(found.networks_for(shard)) == everyone
+
+
+def test_without_cross_validation_one_network_learns_from_all_and_judges_the_rest():
+    cells = annotated(("s", 3, {"use": "train"}), ("t", 2, {"use": "test"}), ("u", 1, {"mask": ""}))
+    found = study(cells)
+    assert found.fold_names == [WHOLE]
+    assert found.training_shards(WHOLE) == ["s"]
+    assert found.networks_for("t") == found.networks_for("u+unlabelled") == [("0", WHOLE)]
+
+
+def test_without_masks_there_is_no_network():
+    assert study(annotated(("u", 3, {"mask": ""}))).fold_names == []
+
+
+PER_SHARD = {
+    "ingest": "predicted", "normalise": "predicted", "annotate": "annotated", "tile": "annotated",
+    "predict": "predicted", "evaluate": "evaluated",
+}  # fmt: skip
+
+
+def lineages(found):
+    """Lineage of every product, by step and what it is of."""
+    products = {(step, of) for step, shards in PER_SHARD.items() for of in getattr(found, shards)}
+    products |= {(step, "s") for step in ("ingest", "normalise")}
+    products |= {("train", seed, fold) for seed in found.seeds for fold in found.fold_names}
+    products |= {("split",), ("summarise",), ("report",)}
+    return {product: found.lineage(*product) for product in products}
+
+
+def changed(found, reference=None):
+    """Step -> what of it another study would make anew."""
+    before, after = lineages(reference or study()), lineages(found)
+    assert before.keys() == after.keys()
+    steps = {}
+    for step, *of in sorted(product for product in before if before[product] != after[product]):
+        steps.setdefault(step, []).append(of[-1] if of else "")
+    return steps
+
+
+ONCE = {"split": [""], "summarise": [""], "report": [""]}
+OTHERS = ["a+unlabelled", "t", "u+unlabelled"]
+
+
+def fold_of(shard):
+    return study().shards.loc[shard, "fold"]
+
+
+def without(fold):
+    """The other folds, and the shards of theirs."""
+    shards = study().shards
+    held_out = shards.index[shards["fold"].notna() & (shards["fold"] != fold)]
+    return [name for name in "012" if name != fold], list(held_out)
+
+
+def test_the_same_study_changes_nothing():
+    assert changed(study(CELLS[::-1])) == {}
+
+
+def test_a_corrected_mask():
+    """Its own fold's network stays as it is, and so does its prediction; its score does not."""
+    folds, shards = without(fold_of("c"))
+    assert changed(study(sha256={"data/c_001.mask.tif": "corrected"})) == ONCE | {
+        "annotate": ["c"],
+        "tile": ["c"],
+        "train": folds,
+        "predict": sorted([*shards, *OTHERS]),
+        "evaluate": sorted([*shards, "c", "t"]),
+    }
+
+
+def test_another_micrograph():
+    folds, shards = without(fold_of("c"))
+    assert changed(study(sha256={"data/c_001.tif": "recorded again"})) == ONCE | {
+        "ingest": ["c"],
+        "normalise": ["c"],
+        "tile": ["c"],
+        "train": folds,
+        "predict": sorted([*shards, *OTHERS, "c"]),
+        "evaluate": sorted([*shards, "c", "t"]),
+    }
+
+
+def test_another_unlabelled_micrograph():
+    found = changed(study(sha256={"data/u_001.tif": "recorded again"}))
+    assert found.pop("report") == [""]
+    assert found == {step: ["u+unlabelled"] for step in ("ingest", "normalise", "predict")}
+
+
+def test_another_test_mask_trains_nothing():
+    found = changed(study(sha256={"data/t_001.mask.tif": "corrected"}))
+    assert found == ONCE | {"annotate": ["t"], "tile": ["t"], "evaluate": ["t"]}
+
+
+def test_a_raw_file_that_moves_changes_nothing():
+    moved = [row | {"image": f"elsewhere/{row['image']}"} for row in CELLS]
+    contents = {f"data/elsewhere/{row['image']}": f"data/{row['image']}" for row in CELLS}
+    assert changed(study(moved, contents)) == {}
+
+
+def test_a_corrected_pixel_size():
+    cells = [
+        row | {"pixel_size_nm": "2.5"} if row["micrograph"] == "u_000" else row for row in CELLS
+    ]
+    assert "u+unlabelled" in changed(study(cells))["ingest"]
+    assert "train" not in changed(study(cells))
+
+
+DOWNSTREAM = {
+    "ingest": {"ingest", "normalise", "tile", "split", "train", "predict", "evaluate"},
+    "annotate": {"annotate", "tile", "split", "train", "predict", "evaluate"},
+    "normalise": {"normalise", "tile", "split", "train", "predict", "evaluate"},
+    "tile": {"tile", "split", "train", "predict", "evaluate"},
+    "train": {"train", "predict", "evaluate"},
+    "predict": {"predict", "evaluate"},
+    "evaluate": {"evaluate"},
+    "split": {"split"},
+    "summarise": set(),
+    "report": set(),
+}
+
+
+@pytest.mark.parametrize("step", DOWNSTREAM)
+def test_changed_code_of_a_step_reaches_all_after_it(step):
+    found = study(code=lambda script: script + "!" * (script == f"{step}.py"))
+    told = {"report"} | ({"summarise"} if step not in ("split", "report") else set())
+    assert set(changed(found)) == DOWNSTREAM[step] | told
+
+
+@pytest.mark.parametrize(
+    ("step", "block"),
+    [
+        ("normalise", {"low_percentile": 1.0}),
+        ("tile", {"stride_px": 64}),
+        ("train", {"epochs": 3}),
+        ("predict", {"core_px": 256}),
+        ("split", {"duplicates": "allow"}),
+        ("summarise", {"draws": 500}),
+        ("report", {"title": "Another"}),
+    ],
+)
+def test_changed_settings_of_a_step_reach_what_its_code_would(step, block):
+    code = study(code=lambda script: script + "!" * (script == f"{step}.py"))
+    assert changed(study(**{step: block})) == changed(code)
+
+
+def test_how_jobs_run_changes_nothing():
+    assert changed(study(device="cuda", resources={"default": {"cpus": 8}})) == {}
+
+
+def test_the_order_of_classes_matters():
+    """It is their codes."""
+    found = changed(study(classes={"particle": 255, "background": 0}))
+    assert {"annotate", "tile", "train", "predict", "evaluate"} < set(found)
+    assert not {"ingest", "normalise"} & set(found)
+
+
+@pytest.mark.parametrize("block", [{"ignore": 7}, {"other": "particle"}])
+def test_what_masks_mean_reaches_masks(block):
+    assert {"annotate", "tile", "train"} < set(changed(study(**block)))
+
+
+def test_another_seed_leaves_the_networks_of_the_first_as_they_are():
+    before, after = lineages(study()), lineages(study(train={"seeds": [0, 1]}))
+    stays = {product for product in before if product[0] in ("ingest", "tile", "train", "split")}
+    assert all(before[product] == after[product] for product in stays)
+    assert before["predict", "a"] != after["predict", "a"]
+    assert after["train", "0", "0"] != after["train", "1", "0"]
+
+
+def test_a_group_that_joins_later_leaves_the_network_of_its_fold():
+    """Held out there, it cannot have changed it."""
+    cells = [*CELLS, *annotated(("z", 2, {"cohort": "1"}))]
+    before, after = study(), study(cells)
+    own = after.shards.loc["z", "fold"]
+    for fold in after.fold_names:
+        same = before.lineage("train", "0", fold) == after.lineage("train", "0", fold)
+        assert same == (fold == own)

@@ -1,0 +1,21 @@
+"""Frames of a stack, as a cell of the sheet names them."""
+
+NO_FRAME = -1
+"""The frame of a file that is no stack."""
+
+
+def frame_numbers(text: str) -> list[int]:
+    """The frames that a cell names.
+
+    Examples
+    --------
+    >>> frame_numbers("0-2,7"), frame_numbers("")
+    ([0, 1, 2, 7], [-1])
+    """
+    if text == "":
+        return [NO_FRAME]
+    numbers = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
