@@ -39,7 +39,7 @@ format: $(READY) ## put code into its standard form
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
-	$(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
+	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
 
 clean: ## remove the demo and the environment, nothing of yours
 	rm -rf demo $(VENV)

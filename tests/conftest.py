@@ -1,8 +1,13 @@
 """What several test files share."""
 
 import pytest
+from hypothesis import settings
 
 from tiny_study import TinyStudy, make_study
+
+# A busy machine is slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

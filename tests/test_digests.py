@@ -73,6 +73,7 @@ def test_another_size_time_inode_or_path_is_read(raw, known):
         lambda text: b"\xff\x00" + text,
         lambda text: text[: len(text) // 2],
         lambda text: text.replace(b"\t", b" "),
+        lambda text: text.replace(sha256(b"first").encode(), b"torn"),
         lambda text: text + b"1\t2\t3\n",
     ],
 )
@@ -123,6 +124,7 @@ SCRIPT = '''
 """Step."""
 import numpy as np
 from tessera.direct import value
+from tessera import second
 
 
 def main(x):
@@ -133,6 +135,7 @@ FILES = {
     "scripts/step.py": SCRIPT,
     "lib/direct.py": "def value(x):\n    from tessera import indirect\n    indirect.value(x)\n",
     "lib/indirect.py": "import tessera.step\n\n\ndef value(x):\n    return x\n",
+    "lib/second.py": "x = 1\n",
     "lib/step.py": "SAME_STEM = True\n",
     "lib/unrelated.py": "x = 1\n",
 }
@@ -169,7 +172,9 @@ def test_comments_docstrings_and_layout_are_not_seen(version, old, new):
     assert version(scripts_step=SCRIPT.replace(old, new)) == version()
 
 
-@pytest.mark.parametrize("name", ["scripts_step", "lib_direct", "lib_indirect", "lib_step"])
+@pytest.mark.parametrize(
+    "name", ["scripts_step", "lib_direct", "lib_indirect", "lib_second", "lib_step"]
+)
 def test_a_change_is_seen_in_the_script_and_in_all_that_it_imports(version, name):
     text = {file.replace("/", "_")[:-3]: text for file, text in FILES.items()}[name]
     assert version(**{name: f"{text}y = 2\n"}) != version()

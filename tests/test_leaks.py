@@ -41,6 +41,11 @@ def test_the_table_has_one_row_a_group():
     assert table["fold"].isna().tolist() == [False, False, False, True]
 
 
+def test_tiles_to_test_on_are_not_used():
+    table = audited(micrographs(t=None), tiles(("t", 0.5, True, "test")), CLASSES)
+    assert table.set_index("group").loc["t", "tiles_used"] == 0
+
+
 @pytest.mark.parametrize("other", [{"fold": "1"}, {"fold": None}, {"use": "train"}])
 def test_a_group_in_two_folds_is_refused(other):
     rows = micrographs()

@@ -18,6 +18,7 @@ def test_the_config_as_it_comes_needs_nothing_but_classes():
         ({"train": {"loss": {"dice": -1}}}, "train.loss"),
         ({"classes": {"a": 0, "b": [1, 2]}}, "classes.b: "),
         ({"classes": {"a": 0, "../b": 1}}, "classes: "),
+        ({"classes": {"a": 0, "all": 1}}, "classes: "),
         ({"ignore": "red"}, "ignore: "),
         ({"predict": {"core_px": 100}}, "predict.core_px: "),
         ({"split": {"method": "random"}}, "split.method: "),

@@ -1,6 +1,9 @@
 """The real Snakefile on a tiny study: what comes out, and which jobs a change plans."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +224,27 @@ def test_interrupted_run_takes_up_where_it_was(study):
     study.run("results/micrographs/u+unlabelled.tif")
     own = ["u+unlabelled"]
     assert study.plan() == jobs(normalise=own, predict=own, report=["-"])
+
+
+def test_frozen_folds_survive_a_removal(study):
+    removed = study.sheet.query("group != 'd'")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "workflow/scripts/freeze_folds.py"), "data/micrographs.tsv"],
+        cwd=study.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "8 rows of data/micrographs.tsv pinned" in done.stdout
+    assert study.plan() == []
+    pins = study.sheet.query("use == '' and mask != ''").set_index("group")["fold"]
+    assert dict(pins) == FOLD_OF
+    study.write_sheet(study.sheet.query("group != 'd'"))
+    assert "Training the network of fold 0, seed 0" not in study.plan()
+    # Without the pins, scikit-learn would deal the remaining groups out anew.
+    study.write_sheet(removed)
+    assert "would move" in study.refused("-n")
 
 
 # ----------------------------------------------------------------------------------- other kinds

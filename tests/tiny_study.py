@@ -1,5 +1,6 @@
 """A study small enough to run the real Snakefile on: specimens of bright squares on noise."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import tifffile
 import yaml
 
 ROOT = Path(__file__).parents[1]
+GRAPH = Path(__file__).parent / "graph.py"
 SIDE_PX = 80
 CONFIG = {
     "sheet": "data/micrographs.tsv",
@@ -108,13 +110,14 @@ class TinyStudy:
 
     def inputs(self) -> dict[str, set[str]]:
         """Input files of every output in the graph, run or not."""
-        lines = self.run("--detailed-summary").splitlines()
-        header = next(i for i, line in enumerate(lines) if line.startswith("output_file"))
-        names = lines[header].split("\t")
-        rows = (dict(zip(names, line.split("\t"), strict=False)) for line in lines[header + 1 :])
-        return {
-            row["output_file"]: set(row["input-file(s)"].split(",")) for row in rows if len(row) > 4
-        }
+        paths = (ROOT / "Snakefile", self.folder, self.config)
+        done = subprocess.run(
+            [sys.executable, str(GRAPH), *map(str, paths)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {output: set(files) for output, files in json.loads(done.stdout).items()}
 
 
 def draw(folder: Path, micrograph: str, labelled: bool = True) -> dict[str, str]:

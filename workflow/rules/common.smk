@@ -11,6 +11,7 @@ DEFINES:
 """
 
 import sys
+import time
 
 # Scripts get it too: Snakemake hands its own sys.path on to them.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
@@ -20,6 +21,8 @@ from snakemake.exceptions import WorkflowError
 from tessera import problems
 from tessera.digests import code_version
 from tessera.preparation import prepared
+
+started = time.time()
 
 try:
     study = prepared(config, Path(workflow.basedir) / "workflow" / "schemas")
@@ -60,6 +63,7 @@ def resources_of(step):
 
 onerror:
     logs = Path("results/logs").glob("*/*.log")
-    bad_rows = problems.read_back(path.read_text(encoding="utf-8") for path in logs)
+    of_this_run = (path for path in logs if path.stat().st_mtime >= started)
+    bad_rows = problems.read_back(path.read_text(encoding="utf-8") for path in of_this_run)
     if bad_rows:
         print(problems.summary(bad_rows), file=sys.stderr)

@@ -61,20 +61,24 @@ def main(
         micrographs_of(shards),
         {network_of(path): read_table(path) for path in histories},
     )
+    html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
+    with written_atomically(output) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def galleries(tables: Tables, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The micrographs that are shown, and how many are left out: the labelled, the unlabelled."""
     rows = {row.micrograph: row for row in tables.micrographs.itertuples()}
     queues = {
         "labelled": worst_first(tables.metrics),
         "unlabelled": sorted(name for name, row in rows.items() if not row.annotated),
     }
-    galleries = {}
+    found = {}
     for kind, names in queues.items():
-        shown = [rows[name] for name in names[: settings["panels"]]]
-        pictures = [pictures_of(row, settings) for row in shown]
-        galleries[kind] = {"shown": pictures, "left_out": len(names) - len(shown)}
+        shown = [pictures_of(rows[name], settings) for name in names[: settings["panels"]]]
+        found[kind] = {"shown": shown, "left_out": len(names) - len(shown)}
         LOG.info("%d of %d %s micrographs shown", len(shown), len(names), kind)
-    html = page(TEMPLATES, **content(tables, settings), **galleries)
-    with written_atomically(output) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    return found
 
 
 def micrographs_of(shards: Sequence[Shard]) -> pd.DataFrame:

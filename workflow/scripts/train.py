@@ -136,7 +136,7 @@ def main(
             state,
             hooks,
         )
-    save_network(outputs[0], network, {**record, "groups": sorted(shards_of(shards))})
+    save_network(outputs[0], network, {**record, "shards": names_of(shards)})
     with written_atomically(outputs[1]) as temporary:
         pd.DataFrame(final["history"]).to_csv(temporary, sep="\t", index=False)
     Path(checkpoint).unlink(missing_ok=True)
@@ -158,9 +158,9 @@ def training_tiles(
     return TileBatches(pages, masks, *cut), np.concatenate(shares).mean(axis=0)
 
 
-def shards_of(shards: Sequence[tuple[str, str, str]]) -> set[str]:
-    """Names of the shards: what the network has seen."""
-    return {Path(normalised).stem for normalised, _, _ in shards}
+def names_of(shards: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Names of the shards: all that the network has seen."""
+    return sorted(Path(normalised).stem for normalised, _, _ in shards)
 
 
 def augmented(batches: TileBatches, recipe: Recipe, seed: int):

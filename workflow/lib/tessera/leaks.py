@@ -47,7 +47,8 @@ def audited(micrographs: pd.DataFrame, tiles: pd.DataFrame, classes: Sequence[st
     table["pixels"] = (
         (micrographs["rows"] * micrographs["columns"]).groupby(micrographs["group"]).sum()
     )
-    table["tiles_used"] = tiles.groupby("group")["used"].sum()
+    learnt = tiles["used"] & (tiles["use"] != "test")
+    table["tiles_used"] = learnt.groupby(tiles["group"]).sum()
     shares = tiles.groupby("group")[share_names(len(classes))].mean().round(6)
     table = table.join(shares.set_axis([f"share_{name}" for name in classes], axis=1))
     return table.reset_index().sort_values(["use", "fold", "group"], ignore_index=True)

@@ -105,7 +105,7 @@ def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def grey(page: np.ndarray) -> np.ndarray:
-    """uint8 levels of a page, black and white at its `CONTRAST_PERCENTILES`; a flat one is black."""
+    """uint8 levels of a page, 0 and 255 at its `CONTRAST_PERCENTILES`; a flat page is black."""
     low, high = np.percentile(page, CONTRAST_PERCENTILES)
     span = high - low if high > low else 1.0
     return np.rint(np.clip((page - low) / span, 0, 1) * 255).astype(np.uint8)

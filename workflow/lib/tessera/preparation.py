@@ -40,6 +40,7 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
     grouped = config["split"]["group"] == "column"
     rows = sheets.expand(_cells(sheet), sheet, _schema(schemas, "micrographs"), grouped)
     raise_if(_missing(rows))
+    rows["label"] = _labels(rows)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
     study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version)
     if config["split"]["moved"] == "stop":
@@ -53,7 +54,7 @@ def _schema(folder: Path, name: str) -> dict[str, Any]:
 
 def _check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
     if config.get("classes") is None:
-        what = "classes: none declared; give each class its mask value (config/README.md)"
+        what = "none declared; say what stands for each class in your masks, see config/README.md"
         raise BadInput([Problem("config", "classes", what)])
     raise_if(Problem("config", "schema", fault) for fault in faults(config, schema))
     try:
@@ -90,12 +91,37 @@ def _cells(sheet: str) -> pd.DataFrame:
 
 def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
-    for column in ("image", "mask"):
-        present = {path: Path(path).is_file() for path in rows[column].unique() if path}
-        absent = rows[[not present.get(path, True) for path in rows[column]]]
+    containers = rows["label"].where(rows["label_key"] != "", "")
+    for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
+        present = {path: Path(path).is_file() for path in paths.unique() if path}
+        absent = rows.loc[[not present.get(path, True) for path in paths]]
         named = zip(absent["micrograph"], absent[column], strict=True)
         problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
     return problems
+
+
+def _labels(rows: pd.DataFrame) -> pd.Series:
+    """Labels as text, those of `file.npz::key` taken out of their container by frame."""
+    labels = rows["label"].copy()
+    problems = []
+    held = rows[rows["label_key"] != ""]
+    if held.empty:
+        return labels
+    # Here and not above: reading costs every cluster job half a second that few studies need.
+    from tessera.readers import UnreadableFile, read_labels
+
+    for (path, key), of in held.groupby(["label", "label_key"]):
+        try:
+            known = dict(enumerate(read_labels(path, key)))
+        except UnreadableFile as error:
+            problems.append(Problem(of["micrograph"].iloc[0], path, str(error)))
+            continue
+        without = of[~of["frame"].isin(known)]
+        what = f"{key} holds {len(known)} labels, none for this frame"
+        problems += [Problem(name, path, what) for name in without["micrograph"]]
+        labels[of.index] = of["frame"].map(known)
+    raise_if(problems)
+    return labels
 
 
 def _stop_if_moved(study: Study) -> None:

@@ -97,6 +97,20 @@ def read_annotation(path: str, key: str = "", frame: int = NO_FRAME) -> np.ndarr
     return pixels
 
 
+def read_labels(path: str, key: str) -> list[str]:
+    """Read one label a frame from a container, as text.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged or of an unknown format, or does not hold one label a frame.
+    """
+    labels = _read(path, key, NO_FRAME).pixels
+    if labels.ndim != 1:
+        raise UnreadableFile(f"labels of shape {labels.shape} are not one a frame")
+    return [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
+
+
 def _read(path: str, key: str, frame: int) -> Recording:
     with Path(path).open("rb") as file:
         head = file.read(256)

@@ -42,7 +42,8 @@ def expand(
     Returns
     -------
     DataFrame
-        micrograph, image, image_key, mask, mask_key, frame (`NO_FRAME`: not of a stack), label,
+        micrograph, image, image_key, mask, mask_key, frame (`NO_FRAME`: not of a stack), label (a
+        path where label_key names an array in a container), label_key,
         group, cohort, fold (`NO_FOLD`: not pinned), use, pixel_size_nm (NaN: the file's own),
         annotated.
 
@@ -63,6 +64,9 @@ def expand(
     folder = os.path.dirname(sheet)  # noqa: PTH120 - cells stay strings, 100,000 Paths cost seconds
     for column in ("image", "mask"):
         rows[column], rows[f"{column}_key"] = _paths(rows[column], folder)
+    contained = rows["label"].str.contains("::", regex=False)
+    paths, rows["label_key"] = _paths(rows["label"].where(contained, ""), folder)
+    rows["label"] = rows["label"].where(~contained, paths)
     rows["annotated"] = rows["mask"] != ""
     rows["use"] = rows["use"].replace("", "cv")
     rows["cohort"] = rows["cohort"].replace("", "0").astype(int)

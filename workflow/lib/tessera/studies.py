@@ -168,8 +168,10 @@ USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "su
 
 def _raw(study: Study, shard: str, column: str, *more: str) -> list[Any]:
     """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
-    said = study.rows_of(shard)[["micrograph", f"{column}_key", "frame", *more]].astype(object)
-    return [said.fillna("").astype(str).to_numpy().tolist(), study.raw_digests(shard, column)]
+    rows = study.rows_of(shard)
+    names = ("micrograph", f"{column}_key", "frame", *more)
+    said = [[str(cell) for cell in rows[name].tolist()] for name in names]
+    return [said, study.raw_digests(shard, column)]
 
 
 def _each(step: str) -> Callable[[Study, list[str]], list[str]]:

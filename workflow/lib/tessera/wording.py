@@ -52,26 +52,29 @@ def validation(
     doubled = folds.loc[folds["group"].duplicated(), "group"]
     if not doubled.empty:
         raise ValueError(f"group {doubled.iloc[0]} has several rows in the table of folds")
-    n_folds = folds.loc[folds["use"] == "cv", "fold"].nunique()
-    n_groups, n_tests = (int((folds["use"] == use).sum()) for use in USES)
-    lines = []
-    if split["group"] == "none":
-        lines.append((True, *UNGROUPED))
-    if n_folds:
-        noun, why = ("micrograph", "") if lines else ("group", OUT_OF_FOLD)
-        where = f"{several(n_folds, 'fold')} over {several(n_groups, noun)}, none in two folds."
-        lines.append((False, where, why))
-    if n_tests:
-        held = f"{several(n_tests, 'group')} held out of every training, for testing only."
-        lines.append((False, held, "Predicted by the mean of all networks."))
-    if n_tests and not n_folds:
-        one = "One network" if seeds == 1 else f"{seeds} networks that differ in their seed"
-        lines[-1] = (False, f"{one}, tested on held-out groups only.", several(n_tests, "group"))
-    if not n_tests and not n_folds:
-        lines.append((True, *NOTHING_HELD_OUT))
+    grouped = split["group"] != "none"
+    lines = [] if grouped else [(True, *UNGROUPED)]
+    lines += _tested(folds, "group" if grouped else "micrograph", seeds)
     if split["duplicates"] == "allow":
         lines.append((True, *DUPLICATES_ALLOWED))
     return lines
+
+
+def _tested(folds: pd.DataFrame, noun: str, seeds: int) -> list[tuple[bool, str, str]]:
+    n_folds = folds.loc[folds["use"] == "cv", "fold"].nunique()
+    n_groups, n_tests = (int((folds["use"] == use).sum()) for use in USES)
+    lines = []
+    if n_folds:
+        why = OUT_OF_FOLD if noun == "group" else ""
+        where = f"{several(n_folds, 'fold')} over {several(n_groups, noun)}, none in two folds."
+        lines.append((False, where, why))
+    if n_tests:
+        held = f"{several(n_tests, noun)} held out of every training, for testing only."
+        lines.append((False, held, "Predicted by the mean of all networks."))
+    if n_tests and not n_folds:
+        one = "One network" if seeds == 1 else f"{seeds} networks that differ in their seed"
+        lines = [(False, f"{one}, tested on held-out {noun}s only.", several(n_tests, noun))]
+    return lines or [(True, *NOTHING_HELD_OUT)]
 
 
 def facts(

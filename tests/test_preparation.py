@@ -1,0 +1,102 @@
+"""From config and files to a study: labels out of containers, contradictions, what was placed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import ROOT, config
+from tessera.preparation import prepared
+from tessera.problems import BadInput
+
+SCHEMAS = ROOT / "workflow" / "schemas"
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    """A folder to run in, with a stack of six frames, its masks and one label a frame."""
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", np.zeros((6, 8, 8), np.uint8))
+    np.save("masks.npy", np.zeros((6, 8, 8), np.uint8))
+    np.savez("labels.npz", kind=np.array(["pit", "pit", "scratch", "scratch", "pit", "scratch"]))
+    return {
+        "micrograph": "film",
+        "image": "images.npy",
+        "mask": "masks.npy",
+        "frames": "0-5",
+        "group": "film-{frame}",
+        "label": "labels.npz::kind",
+    }
+
+
+def study_of(*rows, **blocks):
+    pd.DataFrame(rows).to_csv("sheet.tsv", sep="\t", index=False)
+    return prepared(config(sheet="sheet.tsv", **blocks), SCHEMAS)
+
+
+def test_labels_come_out_of_their_container_by_frame(stack):
+    study = study_of(stack)
+    assert list(study.rows["label"]) == ["pit", "pit", "scratch", "scratch", "pit", "scratch"]
+    # Stratified by them: each of the three folds holds one of either kind.
+    kinds = study.rows.set_index("group")["label"].groupby(study.folds["fold"]).nunique()
+    assert list(kinds) == [2, 2, 2]
+
+
+def test_labels_that_are_not_there_are_told(stack):
+    np.savez("labels.npz", kind=np.array(["pit"] * 5))
+    with pytest.raises(BadInput, match=r"film-05: labels.npz: kind holds 5 labels, none for this"):
+        study_of(stack)
+    with pytest.raises(BadInput, match=r"gone.npz: this label is missing"):
+        study_of(stack | {"label": "gone.npz::kind"})
+
+
+def test_plain_labels_are_no_paths(stack):
+    assert set(study_of(stack | {"label": "a/b"}).rows["label"]) == {"a/b"}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ({"classes": {"a": 0, "b": 0}}, "mask value 0 stands for more than one class"),
+        ({"classes": {"a": 0, "all": 1}}, "'all' should not be valid"),
+        ({"other": "c"}, "`other: c` is none of the classes"),
+        ({"normalise": {"low_percentile": 60, "high_percentile": 40}}, "is not below"),
+        ({"tile": {"size_px": 100}}, "tile.size_px: 100 is no multiple of the stride, 8"),
+        (
+            {"train": {"loss": dict.fromkeys(("cross_entropy", "bce", "dice", "focal"), 0)}},
+            "above 0",
+        ),
+    ],
+)
+def test_config_that_contradicts_itself_is_refused(stack, blocks, words):
+    with pytest.raises(BadInput, match=words):
+        study_of(stack, **blocks)
+
+
+def test_classes_must_be_declared():
+    with pytest.raises(BadInput, match="none declared"):
+        prepared({**config(), "classes": None}, SCHEMAS)
+
+
+def test_bce_needs_two_classes(stack):
+    with pytest.raises(BadInput, match="is for two classes, this study has 3"):
+        study_of(
+            stack,
+            classes={"a": 0, "b": 1, "c": 2},
+            train={"loss": {"cross_entropy": 0, "bce": 1, "dice": 0, "focal": 0}},
+        )
+
+
+def test_damaged_table_of_folds_stops_the_run(stack, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/folds.tsv").write_text("group\tfold\nfilm-0\tzero\n")
+    with pytest.raises(BadInput, match=r"folds.tsv: is damaged"):
+        study_of(stack)
+
+
+def test_sheet_that_is_missing_or_no_table_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"sheet: gone.tsv: is missing"):
+        prepared(config(sheet="gone.tsv"), SCHEMAS)
+    (tmp_path / "sheet.tsv").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"sheet: sheet.tsv: is no table"):
+        prepared(config(sheet="sheet.tsv"), SCHEMAS)
