@@ -52,7 +52,7 @@ def test_a_group_in_two_folds_is_refused(other):
     stray = rows[rows["group"] == "a"].tail(1).assign(**other)
     table = pd.concat([rows, stray], ignore_index=True)
     assert problems_of(audited, table, tiles(("a", 0, True)), CLASSES) == [
-        ("a", "this group is in two folds")
+        ("a", "this group is in two folds, or used in two ways")
     ]
 
 

@@ -86,6 +86,12 @@ def test_bce_needs_two_classes(stack):
         )
 
 
+@pytest.mark.parametrize("cells", [{"use": "test"}, {"mask": "", "label": ""}])
+def test_study_with_nothing_to_learn_from_is_refused(stack, cells):
+    with pytest.raises(BadInput, match="there is nothing to learn from"):
+        study_of(stack | cells)
+
+
 def test_damaged_table_of_folds_stops_the_run(stack, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results/folds.tsv").write_text("group\tfold\nfilm-0\tzero\n")

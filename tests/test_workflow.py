@@ -80,7 +80,7 @@ def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finish
         read = {Path(path).name for path in inputs[f"results/networks/seed-0/fold-{fold}.pt"]}
         trained = set(in_folds(*others(fold)))
         names = {f"{group}.{end}" for group in trained for end in ("tif", "parquet")}
-        assert read == {"folds.tsv", *names}
+        assert read == names
         for group in in_folds(fold):
             networks = {
                 path for path in inputs[f"results/predictions/{group}"] if path.endswith(".pt")
@@ -216,6 +216,29 @@ def test_report_settings_plan_the_report(study):
 def test_resources_and_device_plan_nothing(study):
     study.configure(resources={"predict": {"cpus": 2, "mem_mb": 9000}}, device="auto")
     assert study.plan() == []
+
+
+def test_removed_group_trains_the_networks_that_learnt_from_it(study):
+    """No job runs before the audit here: the networks must be found stale by themselves."""
+    pinned = study.sheet.assign(fold=study.sheet["group"].map(FOLD_OF))
+    study.write_sheet(pinned.query("group != 'd'"))
+    predicted = [*in_folds(*others(FOLD_OF["d"])), "t"]
+    assert study.plan() == jobs(
+        split=["-"],
+        train=others(FOLD_OF["d"]),
+        predict=[*predicted, "u+unlabelled"],
+        evaluate=predicted,
+        **ONCE,
+    )
+
+
+def test_changes_that_come_together_hide_none(study):
+    """A new recipe concerns all networks, also the one that the corrected mask does not reach."""
+    tifffile.imwrite(study.folder / "data/b-1.mask.tif", np.eye(SIDE_PX, dtype=np.uint8) * 255)
+    study.configure(train={"learning_rate": 0.001})
+    plan = study.plan()
+    assert set(jobs(train="012", split=["-"], annotate=["b"])) <= set(plan)
+    assert set(jobs(predict=[*"abcdt", "u+unlabelled"], evaluate="abcdt")) <= set(plan)
 
 
 def test_interrupted_run_takes_up_where_it_was(study):

@@ -5,6 +5,7 @@ DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     raw_files           of a shard: what the sheet's column names
     of_training_shards  files of all shards that a fold's networks may learn from
+    gate                of a network: the audit of the folds, unless it is trained already
     own_networks        of a shard: those that may predict it
     upstream_of         of a job: the digest of all that it reads
     resources_of        of a rule: what the config says
@@ -46,6 +47,18 @@ def raw_files(column):
 
 def of_training_shards(pattern):
     return lambda wildcards: expand(pattern, shard=study.training_shards(wildcards.fold))
+
+
+def gate(wildcards):
+    # Not ancient(): Snakemake looks at no params of a job downstream of one that will run, and then
+    # lets an ancient input start nothing, so that a network could stay stale. A trained network
+    # needs no gate; any other runs when the audit does.
+    stem = f"results/networks/seed-{wildcards.seed}/fold-{wildcards.fold}"
+    lineage, network = Path(f"{stem}.lineage"), Path(f"{stem}.pt")
+    if network.is_file() and lineage.is_file():
+        if lineage.read_text(encoding="utf-8") == study.lineage("train", *wildcards):
+            return []
+    return "results/folds.tsv"
 
 
 def own_networks(wildcards):

@@ -3,10 +3,11 @@ One network a fold and seed, from the shards of the other folds: no held-out fil
 
 INPUTS:
     results/normalised/{shard}.tif, results/masks/{shard}.tif, results/tiles/{shard}.parquet of the
-    fold's training shards; results/folds.tsv as the gate, ancient: its content decides nothing here
+    fold's training shards; results/folds.tsv as the gate of what is not trained yet
 
 OUTPUTS:
-    results/networks/seed-{seed}/fold-{fold}.pt, .history.tsv
+    results/networks/seed-{seed}/fold-{fold}.pt, .history.tsv, .lineage: the digest of all that
+    decides it, by which a later run knows that it is trained
     results/checkpoints/seed-{seed}/fold-{fold}.pt while it trains; not declared, because Snakemake
     would delete it with the outputs of a job that failed
 """
@@ -17,10 +18,11 @@ rule train:
         normalised=of_training_shards("results/normalised/{shard}.tif"),
         masks=of_training_shards("results/masks/{shard}.tif"),
         tiles=of_training_shards("results/tiles/{shard}.parquet"),
-        folds=ancient("results/folds.tsv"),
+        folds=gate,
     output:
         network="results/networks/seed-{seed}/fold-{fold}.pt",
         history="results/networks/seed-{seed}/fold-{fold}.history.tsv",
+        lineage="results/networks/seed-{seed}/fold-{fold}.lineage",
     log:
         "results/logs/train/seed-{seed}.fold-{fold}.log",
     conda:

@@ -99,9 +99,9 @@ def main(
     run: Run,
     checkpoint: str,
     checkpoint_minutes: float,
-    outputs: tuple[str, str],
+    outputs: tuple[str, str, str],
 ) -> None:
-    """Train on (normalised, masks, tiles) files of shards; write network and history.
+    """Train on (normalised, masks, tiles) files of shards; write network, history and lineage.
 
     A checkpoint of the same training is taken up where it was left, and removed at the end.
     """
@@ -139,6 +139,8 @@ def main(
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
     with written_atomically(outputs[1]) as temporary:
         pd.DataFrame(final["history"]).to_csv(temporary, sep="\t", index=False)
+    with written_atomically(outputs[2]) as temporary:
+        temporary.write_text(run.lineage, encoding="utf-8")
     Path(checkpoint).unlink(missing_ok=True)
 
 
@@ -226,7 +228,7 @@ if __name__ == "__main__":
                 run_here(snakemake.wildcards, snakemake.resources, snakemake.params),
                 snakemake.output.network.replace("/networks/", "/checkpoints/"),
                 snakemake.resources.checkpoint_minutes,
-                (snakemake.output.network, snakemake.output.history),
+                tuple(snakemake.output),
             )
         except Interrupted as stopped:
             LOG.info("%s; the next run goes on from there", stopped)

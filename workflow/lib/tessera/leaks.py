@@ -38,7 +38,7 @@ def audited(micrographs: pd.DataFrame, tiles: pd.DataFrame, classes: Sequence[st
     by_group = micrographs.groupby("group")
     straddling = by_group[["use", "fold"]].nunique(dropna=False).max(axis=1) > 1
     raise_if(
-        Problem(group, FOLDS, "this group is in two folds")
+        Problem(group, FOLDS, "this group is in two folds, or used in two ways")
         for group in by_group.groups
         if straddling[group]
     )
@@ -51,7 +51,8 @@ def audited(micrographs: pd.DataFrame, tiles: pd.DataFrame, classes: Sequence[st
     table["tiles_used"] = learnt.groupby(tiles["group"]).sum()
     shares = tiles.groupby("group")[share_names(len(classes))].mean().round(6)
     table = table.join(shares.set_axis([f"share_{name}" for name in classes], axis=1))
-    return table.reset_index().sort_values(["use", "fold", "group"], ignore_index=True)
+    order = table.assign(number=pd.to_numeric(table["fold"]), name=table.index)
+    return table.loc[order.sort_values(["use", "number", "name"]).index].reset_index()
 
 
 def missing_classes(tiles: pd.DataFrame, classes: Sequence[str]) -> Iterator[Problem]:

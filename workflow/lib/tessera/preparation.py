@@ -14,7 +14,7 @@ from tessera.classes import ClassTable
 from tessera.digests import DigestCache, code_version
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.schemas import faults
-from tessera.studies import Study
+from tessera.studies import WHOLE, Study
 
 DIGESTS = ".snakemake/tessera/digests.tsv"
 FOLDS = "results/folds.tsv"
@@ -43,6 +43,7 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
     rows["label"] = _labels(rows)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
     study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version)
+    raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
     return study
@@ -122,6 +123,14 @@ def _labels(rows: pd.DataFrame) -> pd.Series:
         labels[of.index] = of["frame"].map(known)
     raise_if(problems)
     return labels
+
+
+def _untrainable(study: Study) -> Iterator[Problem]:
+    """Folds whose networks would have nothing to learn from."""
+    for fold in study.fold_names or [WHOLE]:
+        if not study.training_shards(fold):
+            what = "no row with a mask that is not `use: test`: there is nothing to learn from"
+            yield Problem("train", study.sheet, what)
 
 
 def _stop_if_moved(study: Study) -> None:

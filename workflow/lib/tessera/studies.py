@@ -209,6 +209,7 @@ ANCESTRY: dict[str, Callable[..., list[Any]]] = {
     "report": lambda study: [
         study.lineage("split"),
         study.lineage("summarise"),
+        [study.lineage("train", seed, fold) for fold in study.fold_names for seed in study.seeds],
         [study.lineage("predict", shard) for shard in study.predicted],
     ],
 }
