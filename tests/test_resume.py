@@ -22,7 +22,7 @@ def trained(finished, tmp_path_factory) -> TinyStudy:
     """A study whose first network trained for a few seconds, undisturbed."""
     study = finished.copy(tmp_path_factory.mktemp("trained") / "study")
     study.configure(
-        train={"epochs": 150},
+        train={"epochs": 60},
         resources={"train": {"cpus": 1, "checkpoint_minutes": 0.002}},
     )
     study.run("--", NETWORK)

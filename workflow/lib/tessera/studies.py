@@ -150,6 +150,8 @@ class Study:
         """The config that reaches a step's params."""
         block = dict(self.config.get(step) or {})
         block.pop("seeds", None)  # each network has one: a wildcard, not a setting
+        if step == "split" and block["method"] != "group-k-fold":
+            block.pop("folds")  # the other methods find their number in the sheet
         if step in USES_CLASSES:
             # As pairs: the order of classes is their code, and a mapping's order reaches no digest.
             block["classes"] = [list(pair) for pair in self.config["classes"].items()]
