@@ -24,7 +24,7 @@ def test_everything_the_sheet_gets_wrong_is_told_at_once(fresh):
     said = fresh.refused()
     assert "a-1: data/gone.tif: this image is missing" in said
     assert "b-1: data/gone.mask.tif: this mask is missing" in said
-    assert "2 bad rows" in said
+    assert "2 faults" in said
     assert not (fresh.folder / "results").exists()
 
 
@@ -42,7 +42,7 @@ def test_bad_cell(fresh, micrograph, cells, words):
     edited(fresh, micrograph, **cells)
     said = fresh.refused("-n")
     assert words in said
-    assert "1 bad row:" in said
+    assert "1 fault:" in said
     assert "Traceback" not in said
 
 
@@ -75,12 +75,12 @@ def test_files_that_cannot_be_read_and_masks_that_do_not_fit_are_told_at_once(fr
         f"c-1: c-1.mask.tif: the mask is {SIDE_PX} x 10, the micrograph {SIDE_PX} x {SIDE_PX} px"
         in said
     )
-    assert "4 bad rows:" in said
+    assert "4 faults:" in said
     assert no_training(fresh)
     for shard in ("a", "t"):
         assert not list((fresh.folder / "results/micrographs").glob(f"*{shard}.*"))
     log = (fresh.folder / "results/logs/ingest/t.log").read_text(encoding="utf-8")
-    assert log.splitlines()[-1].startswith("BAD ROW t-2")
+    assert log.splitlines()[-1].startswith("FAULT t-2")
 
 
 def test_class_absent_from_a_fold(fresh):

@@ -47,7 +47,7 @@ def test_bad_input_ends_the_log_without_a_traceback(failed):
     problems = [Problem("b", "b.tif", "is torn"), Problem("a", "a µm.tif", "is missing")]
     text = failed(BadInput(problems))
     assert "Traceback" not in text
-    assert text.splitlines()[-1] == "BAD ROW b: b.tif: is torn"
+    assert text.splitlines()[-1] == "FAULT b: b.tif: is torn"
     assert read_back([text]) == ["a: a µm.tif: is missing", "b: b.tif: is torn"]
 
 

@@ -20,7 +20,7 @@ def test_what_is_raised_is_read_back_from_logs(rows, chatter):
 
 def test_rows_are_sorted_and_each_is_told_once():
     rows = [Problem("b", "b.tif", "x"), Problem("a", "a.tif", "y"), Problem("b", "b.tif", "x")]
-    assert str(BadInput(rows)) == "BAD ROW a: a.tif: y\nBAD ROW b: b.tif: x"
+    assert str(BadInput(rows)) == "FAULT a: a.tif: y\nFAULT b: b.tif: x"
 
 
 def test_nothing_is_raised_for_nothing():
@@ -30,5 +30,5 @@ def test_nothing_is_raised_for_nothing():
 
 
 def test_the_summary_counts():
-    assert summary(["x"]) == "1 bad row:\n  x"
-    assert summary(["x", "y"]) == "2 bad rows:\n  x\n  y"
+    assert summary(["x"]) == "1 fault:\n  x"
+    assert summary(["x", "y"]) == "2 faults:\n  x\n  y"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MARK = "BAD ROW "
+MARK = "FAULT "
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +69,6 @@ def read_back(logs: Iterable[str]) -> list[str]:
 
 
 def summary(rows: list[str]) -> str:
-    """One message for all bad rows."""
-    number = "1 bad row" if len(rows) == 1 else f"{len(rows)} bad rows"
+    """One message for all faults."""
+    number = "1 fault" if len(rows) == 1 else f"{len(rows)} faults"
     return f"{number}:\n" + "\n".join(f"  {row}" for row in rows)
