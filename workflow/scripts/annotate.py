@@ -9,7 +9,7 @@ import pandas as pd
 
 from tessera.classes import ClassTable, encode
 from tessera.digests import changed_files
-from tessera.files import write_pages, written_atomically
+from tessera.files import write_pages, write_table
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
 from tessera.readers import UnreadableFile, read_annotation
@@ -29,8 +29,7 @@ def main(
     problems: list[Problem] = changed_files(rows, sha256)
     records: list[dict[str, Any]] = []
     write_pages(pages, _encoded(rows, sha256, classes, problems, records), compressed=True)
-    with written_atomically(table) as temporary:
-        pd.DataFrame(records).to_csv(temporary, sep="\t", index=False)
+    write_table(table, pd.DataFrame(records))
     LOG.info("%d masks read", len(records))
 
 

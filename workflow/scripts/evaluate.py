@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tessera.files import map_page, read_page, read_pages, written_atomically
+from tessera.files import map_page, read_page, read_pages, read_table, written_atomically
 from tessera.logs import LOG, logged_to
 from tessera.metrics import class_counts, confusion
 from tessera.thresholds import otsu_masks
@@ -20,7 +20,7 @@ def main(
     predictions: str, masks: str, table: str, normalised: str, classes: Sequence[str], output: str
 ) -> None:
     """Write counts by micrograph, method and class to `output`."""
-    known = pd.read_csv(table, sep="\t", dtype={"micrograph": str})
+    known = read_table(table)
     counted = []
     for mask_true, row in zip(read_pages(masks), known.itertuples(), strict=True):
         page = map_page(normalised, row.page)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tessera.files import written_atomically
+from tessera.files import read_table, write_table
 from tessera.problems import BadInput, Problem, raise_if
 
 FOLDS = Path("results/folds.tsv")
@@ -28,7 +28,7 @@ def main(sheet: Path, folds: Path) -> int:
     absent = (path for path in (sheet, folds) if not path.is_file())
     raise_if(Problem("freeze", str(path), "is missing") for path in absent)
     cells = pd.read_csv(sheet, sep="\t", dtype=str, keep_default_na=False)
-    placed = pd.read_csv(folds, sep="\t", dtype=str).dropna(subset="fold")
+    placed = read_table(folds).query("fold != ''")
     # Without a group, every micrograph is its own.
     groups = cells["group"] if "group" in cells else cells["micrograph"]
     what = "stands for many groups (`{frame}`); give each frame a row, to pin it"
@@ -39,8 +39,7 @@ def main(sheet: Path, folds: Path) -> int:
     before = cells["fold"] if "fold" in cells else pd.Series("", cells.index)
     cells["fold"] = pins.where(labelled).fillna(before)
     shutil.copy2(sheet, sheet.with_name(f"{sheet.name}.before-freeze"))
-    with written_atomically(sheet) as temporary:
-        cells.to_csv(temporary, sep="\t", index=False)
+    write_table(sheet, cells)
     return int((pins.notna() & labelled).sum())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.digests import changed_files
-from tessera.files import write_pages, written_atomically
+from tessera.files import write_pages, write_table
 from tessera.fingerprints import fingerprint
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
@@ -24,8 +24,7 @@ def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], pages: str, tabl
     problems: list[Problem] = changed_files(rows, sha256)
     records: list[dict[str, Any]] = []
     write_pages(pages, _read(rows, sha256, problems, records), compressed=True)
-    with written_atomically(table) as temporary:
-        pd.DataFrame(records).to_csv(temporary, sep="\t", index=False)
+    write_table(table, pd.DataFrame(records))
     LOG.info("%d micrographs read", len(records))
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from tessera.files import read_pages, write_pages
+from tessera.files import read_pages, read_table, write_pages
 from tessera.intensity import normalised
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
@@ -19,7 +18,7 @@ def main(
     pages: str, table: str, output: str, low_percentile: float, high_percentile: float
 ) -> None:
     """Write every page of `pages`, normalised by itself, to `output`."""
-    known = pd.read_csv(table, sep="\t", dtype={"micrograph": str})
+    known = read_table(table)
     problems: list[Problem] = []
 
     def scaled() -> Iterator[tuple[np.ndarray, float]]:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from tessera.classes import palette
 from tessera.devices import resolve_device, resolve_precision
-from tessera.files import TileSink, map_page
+from tessera.files import TileSink, map_page, read_table
 from tessera.logs import LOG, logged_to
 from tessera.network_files import load_network
 from tessera.networks import UNet
@@ -52,7 +51,7 @@ def main(
         seed: [load_network(path) for _, path in pairs]
         for seed, pairs in groupby(loaded, key=lambda pair: pair[0])
     }
-    known = pd.read_csv(table, sep="\t", dtype={"micrograph": str})
+    known = read_table(table)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for row in known.itertuples():
         page = map_page(normalised, row.page)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tessera.files import read_page, written_atomically
+from tessera.files import read_page, read_table, written_atomically
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
 from tessera.reports import Tables, content, page, worst_first
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report"
-TEXT = ("use", "method", "level", "group", "fold", "micrograph", "class")
 OF_MICROGRAPHS = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
 PLACEMENT = ("group", "annotated", "use", "fold")
 
@@ -113,13 +112,6 @@ def network_of(history: str) -> tuple[str, str]:
     """Seed and fold of a network, from the path of its history."""
     path = Path(history)
     return path.parent.name.removeprefix("seed-"), path.name.split(".")[0].removeprefix("fold-")
-
-
-def read_table(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A table of the workflow. Ids are text, even if they look like numbers or missing values."""
-    cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns)
-    numbers = [column for column in cells if column not in TEXT]
-    return cells.assign(**{column: pd.to_numeric(cells[column]) for column in numbers})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tessera.files import written_atomically
+from tessera.files import read_table, write_table
 from tessera.leaks import audited, duplicates, missing_classes
 from tessera.logs import LOG, logged_to
 from tessera.problems import raise_if
@@ -30,19 +30,14 @@ def main(
         With every group in two folds, every class missing from the training of a fold, and, unless
         they are allowed, every pair of near-identical micrographs in different groups.
     """
-    # A blank micrograph's fingerprint is all zeros: no number.
-    text = dict.fromkeys(("micrograph", "file", "pixels_sha256", "fingerprint"), str)
-    micrographs = _with_shard(
-        shards, [pd.read_csv(table, sep="\t", dtype=text) for table in tables]
-    )
+    micrographs = _with_shard(shards, [read_table(table) for table in tables])
     cut = _with_shard(shards, [pd.read_parquet(path) for path in tiles])
     pairs = duplicates(micrographs)
     for pair in pairs:
         LOG.info("%s", pair)
     folds = audited(micrographs, cut, classes)
     raise_if([*missing_classes(cut, classes), *([] if allow_duplicates else pairs)])
-    with written_atomically(output) as temporary:
-        folds.to_csv(temporary, sep="\t", index=False)
+    write_table(output, folds)
     LOG.info("%d groups audited", len(folds))
 
 

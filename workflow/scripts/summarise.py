@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tessera.files import written_atomically
+from tessera.files import write_table
 from tessera.logs import LOG, logged_to
 from tessera.summaries import summary
 
@@ -26,8 +26,7 @@ def main(
         for path, shard in zip(evaluations, shards, strict=True)
     ]
     scored = summary(tables, seed, draws)
-    with written_atomically(output) as temporary:
-        scored.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+    write_table(output, scored)
     pooled = scored.loc[scored["level"] == "pooled", ["use", "method", "class", "iou", "dice"]]
     for row in pooled.itertuples(index=False, name=None):
         LOG.info("%s, %s, %s: IoU %.3f, Dice %.3f", *row)

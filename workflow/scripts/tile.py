@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import tifffile
 
-from tessera.files import read_pages, written_atomically
+from tessera.files import read_pages, read_table, written_atomically
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
 from tessera.tiles import TileGrid, tile_table, used_for_training
@@ -22,7 +22,7 @@ def main(normalised: str, masks: str, table: str, output: str, grid: TileGrid) -
     BadInput
         With every mask whose shape is not its micrograph's.
     """
-    known = pd.read_csv(table, sep="\t", dtype={"micrograph": str})
+    known = read_table(table)
     raise_if(_misfits(normalised, known))
     tables = [
         tile_table(mask, grid).assign(micrograph=row.micrograph, page=row.page)

@@ -3,7 +3,7 @@
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from tessera.augmentation import Augmentation, augment
 from tessera.batches import TileBatches, step_generator
 from tessera.devices import resolve_device, resolve_precision
 from tessera.digests import digest
-from tessera.files import map_page, read_pages, written_atomically
+from tessera.files import map_page, read_pages, write_table, written_atomically
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss, class_weights_from_shares, pos_weight_from_shares
 from tessera.network_files import load_checkpoint, save_checkpoint, save_network
@@ -33,6 +33,7 @@ from tessera.training import (
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+Tiles = tuple[torch.Tensor, torch.Tensor]
 ROWS_OF_HISTORY = 200
 WARM_UP_SHARE = 0.3
 CLIP_NORM = None
@@ -113,14 +114,13 @@ def main(
     record = run.record()
     belongs_to = digest(record)
     state = load_checkpoint(checkpoint, belongs_to)
+    done = state["next_step"] if state else 0
     LOG.info(
         "%d tiles, %d steps of %d, on %s in %s, from step %d",
         *(len(batches.tiles), n_steps, recipe.batch, run.device, run.precision),
-        state["next_step"] if state else 0,
+        done,
     )
-    with TrainingProgress(
-        n_steps, state["next_step"] if state else 0, checkpoint_minutes
-    ) as progress:
+    with TrainingProgress(n_steps, done, checkpoint_minutes) as progress:
         hooks = Hooks(
             keep=lambda kept: save_checkpoint(checkpoint, belongs_to, kept),
             due=progress.due,
@@ -137,8 +137,7 @@ def main(
             hooks,
         )
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
-    with written_atomically(outputs[1]) as temporary:
-        pd.DataFrame(final["history"]).to_csv(temporary, sep="\t", index=False)
+    write_table(outputs[1], pd.DataFrame(final["history"]))
     with written_atomically(outputs[2]) as temporary:
         temporary.write_text(run.lineage, encoding="utf-8")
     Path(checkpoint).unlink(missing_ok=True)
@@ -165,7 +164,7 @@ def names_of(shards: Sequence[tuple[str, str, str]]) -> list[str]:
     return sorted(Path(normalised).stem for normalised, _, _ in shards)
 
 
-def augmented(batches: TileBatches, recipe: Recipe, seed: int):
+def augmented(batches: TileBatches, recipe: Recipe, seed: int) -> Callable[[int], Tiles]:
     """The batch of a step, augmented: a pure function of seed and step."""
     strength = Augmentation(**recipe.augmentation)
     return lambda step: augment(*batches.at(step), step_generator(seed, step), strength)
@@ -196,7 +195,7 @@ def settings_of(recipe: Recipe, run: Run, n_steps: int) -> Settings:
     )
 
 
-def stop_signal():
+def stop_signal() -> Callable[[], bool]:
     """A function that tells whether SIGTERM or SIGINT has come."""
     came: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

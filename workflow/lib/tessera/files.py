@@ -17,9 +17,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
+import pandas as pd
 import tifffile
 
 TILE_PX = 256
+TEXT_COLUMNS = {"use", "method", "level", "group", "fold", "micrograph", "class"}
+TEXT_COLUMNS |= {"dtype", "instrument", "file", "file_sha256", "pixels_sha256", "fingerprint"}
 NM_PER_CM = 1e7
 
 
@@ -34,6 +37,23 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as tab-separated text, without its index."""
+    with written_atomically(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.12g")
+
+
+def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table of the workflow, or some columns of it.
+
+    Names and digests are text, even where they look like numbers or missing values; every other
+    column is a number, NaN where its cell is empty.
+    """
+    cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns)
+    numbers = [column for column in cells if column not in TEXT_COLUMNS]
+    return cells.assign(**{column: pd.to_numeric(cells[column]) for column in numbers})
 
 
 def resolution(pixel_size_nm: float | None) -> dict[str, Any]:

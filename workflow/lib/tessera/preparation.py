@@ -12,6 +12,7 @@ import yaml
 from tessera import folds, sheets
 from tessera.classes import ClassTable
 from tessera.digests import DigestCache, code_version
+from tessera.files import read_table
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.schemas import faults
 from tessera.studies import WHOLE, Study
@@ -141,11 +142,8 @@ def _stop_if_moved(study: Study) -> None:
     if not Path(FOLDS).is_file():
         return
     try:
-        table = pd.read_csv(FOLDS, sep="\t", dtype={"group": str, "fold": str}).dropna(
-            subset="fold"
-        )
-        placed = table.set_index("group")["fold"].astype(int)
-    except (KeyError, ValueError) as error:
+        placed = read_table(FOLDS).query("fold != ''").set_index("group")["fold"].astype(int)
+    except (KeyError, NameError, ValueError) as error:
         raise BadInput([Problem("folds", FOLDS, f"is damaged: {error}")]) from error
     remedy = "give its new rows a later cohort, or freeze the folds with `make freeze-folds`"
     remedy += " (or accept the move: split: {moved: allow})"
