@@ -24,8 +24,8 @@ from tessera import problems
 from tessera.digests import code_version
 from tessera.preparation import prepared
 
-# Waiting threads sleep instead of spinning: alone that costs nothing that could be measured, beside
-# another process on two cores a training step took a third of the time.
+# Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
+# process on two cores a training step took a third of the time or less.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 started = time.time()
