@@ -176,10 +176,6 @@ def _raw(study: Study, shard: str, column: str, *more: str) -> list[Any]:
     return [said, study.raw_digests(shard, column)]
 
 
-def _each(step: str) -> Callable[[Study, list[str]], list[str]]:
-    return lambda study, shards: [study.lineage(step, shard) for shard in shards]
-
-
 def _training(study: Study, seed: str, fold: str) -> list[Any]:
     shards = study.training_shards(fold)
     steps = ("normalise", "annotate", "tile")
