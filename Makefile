@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
-.PHONY: help demo stack test lint format freeze-folds clean
+.PHONY: help demo stack test bench lint format replan freeze-folds clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.n
 test: $(READY) ## set up, run all tests
 	$(BIN)/python -m pytest
 
+bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory", ARGS=--large)
+	PYTHONPATH=tests:workflow/lib:workflow/scripts $(BIN)/python -m benchmarks.bench $(ONLY) $(ARGS)
+
 lint: $(READY) ## what must be clean before a change goes in
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,6 +40,9 @@ format: $(READY) ## put code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+replan: $(READY) ## plan a study anew; the plan before is kept (STUDY="--configfile ... --directory ...")
+	$(BIN)/snakemake --cores all $(STUDY) replan
 
 freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
 	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)

@@ -1,0 +1,1 @@
+"""Tessera measured beside its peers: see README.md here, and `make bench`."""

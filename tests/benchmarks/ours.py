@@ -1,0 +1,31 @@
+"""Our job of which the memory is measured: it imports what the script of the rule does, no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import predict as script
+
+PIXEL_SIZE_NM = 0.1
+
+
+def memory(
+    network: str, page: str, side_px: int, mem_mb: int, precision: str, folder: str
+) -> Callable[[], dict[str, Any]]:
+    """Prepare `predict.py` for a square page; a trial predicts it into `folder`."""
+    table = Path(folder) / "table.tsv"
+    cells = ("micrograph", "page", "pixel_size_nm"), ("large", "0", str(PIXEL_SIZE_NM))
+    table.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+    run = script.Run(mem_mb, "cpu", precision, threads=torch.get_num_threads())
+
+    def trial() -> dict[str, Any]:
+        start = time.perf_counter()
+        script.main(page, str(table), [network], ["0"], folder, run)
+        return {"megapixels_per_s": side_px**2 / 1e6 / (time.perf_counter() - start)}
+
+    return trial

@@ -1,0 +1,142 @@
+"""The benchmarks: what the table says of figures, that workers answer, that the tiny sizes work."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import bench, memory, ours, samples, stitching, training
+from benchmarks.measuring import Comparison, Job, Options, Target, measured, once, printed, table
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def network(scratch):
+    return samples.network_file(scratch, (4, 8), steps=2)
+
+
+def options(scratch, repeats=2):
+    return Options(scratch, repeats, threads=1, tiny=True)
+
+
+def test_a_row_holds_medians_their_ratio_and_the_spread():
+    target = Target("ratio", ">=", 3)
+    row = Comparison("b", "c", "s", [9, 1, 6], [2, 2, 1], target).row()
+    assert (row["ours"], row["theirs"], row["ratio"]) == (6, 2, 3)
+    assert (row["target"], row["met"], row["repeats"]) == ("ratio >= 3", "yes", "3")
+    assert (row["spread_ours"], row["spread_theirs"]) == ("1 to 9", "1 to 2")
+
+
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [
+        (Target("ours", "<", 2), "no"),
+        (Target("ours", "<=", 2), "yes"),
+        (Target("ours", ">", 1), "yes"),
+        (Target("ratio", ">=", 1), "not measured"),
+        (None, ""),
+    ],
+)
+def test_a_target_is_of_ours_or_of_the_ratio(target, met):
+    row = Comparison("b", "c", "s", [2], target=target).row()
+    assert row["met"] == met
+    assert row["ratio"] is None
+    assert row["repeats"] == "1"
+
+
+def test_the_table_is_printed_with_a_line_a_row():
+    rows = table([Comparison("b", "first", "s", [1234.5]), Comparison("b", "second", "s", [], [2])])
+    header, first, second = printed(rows).splitlines()
+    assert header.split()[:3] == ["benchmark", "case", "ours"]
+    assert first.split() == ["b", "first", "1.23e+03", "s", "1"]
+    assert second.split() == ["b", "second", "2", "s", "1"]
+
+
+def test_rows_of_other_benchmarks_stay_in_the_table(tmp_path):
+    path = tmp_path / "bench.tsv"
+    old = [Comparison("training", "old", "s", [1.0]), Comparison("memory", "kept", "GB", [2.0])]
+    table(old).to_csv(path, sep="\t", index=False)
+    new = table([Comparison("training", "new", "s", [3.0], [1.0])])
+    shown = bench.with_earlier(new, path)
+    assert list(shown["case"]) == ["kept", "new"]
+    assert len(printed(shown).splitlines()) == 3
+    assert bench.with_earlier(new, tmp_path / "none.tsv") is new
+
+
+def test_accuracy_compares_every_method_with_tessera_on_the_folds_of_both():
+    scores = pd.DataFrame(
+        [
+            ("steel", "0", "tessera", 10, 0.9, 0.94),
+            ("steel", "1", "tessera", 10, 0.8, 0.9),
+            ("steel", "0", "other", 10, 0.6, 0.7),
+            ("steel", "0", "other", 60, 0.95, 0.97),
+        ],
+        columns=["dataset", "fold", "method", "minutes", "mean_iou", "mean_dice"],
+    )
+    rows = table(bench.accuracy_rows(scores))
+    assert list(rows["met"]) == ["yes", "yes", "no", "no"]
+    assert rows["ours"].tolist() == [0.9, 0.94, 0.9, 0.94]
+
+
+def test_a_worker_answers_each_time_and_says_its_peak(scratch):
+    job = Job("benchmarks.training:matrix_product", {"sides": [32]})
+    figures = measured({"product": job}, options(scratch))["product"]
+    assert len(figures) == 2
+    assert all(trial["tflop_per_s"] > 0 and 0.05 < trial["peak_gb"] < 5 for trial in figures)
+
+
+def test_a_worker_that_fails_says_why(scratch):
+    with pytest.raises(RuntimeError, match="nowhere"):
+        once(Job("benchmarks.nowhere:at_all", {}), options(scratch))
+
+
+def test_both_loops_train_on_the_same_files(scratch, monkeypatch):
+    # It sets how the whole process keeps memory.
+    monkeypatch.setattr("train.prepare_process", lambda threads: None)
+    size = training.TINY
+    files = samples.shard(scratch, 1, (size.page_px,) * 2, size.tile_px)
+    shared = (files, size.channels, size.batch, size.tile_px, size.steps)
+    figures = training.tessera_loop(*shared, repeated=False)()
+    assert figures["tiles_per_s"] > 0
+    assert 0 <= figures["waited_s"] < figures["step_s"] * size.steps
+    assert training.tessera_loop(*shared, repeated=True)()["tflop_per_s"] > 0
+    assert training.tutorial_loop(*shared)()["tiles_per_s"] > 0
+
+
+def test_what_is_stitched_is_a_prediction(scratch, network):
+    page, _ = samples.micrograph((61, 45), seed=0)
+    path = stitching._saved(scratch / "page.npy", page)
+    assert stitching.speed(network, path, "fp32")()["megapixels_per_s"] > 0
+    whole = scratch / "whole.npy"
+    figures = stitching.seam(network, path, str(whole))()
+    assert figures["fp32"] <= 1e-5 * max(1, figures["largest_logit"])
+    assert np.load(whole).shape == (len(samples.CLASSES), 61, 45)
+
+
+def test_a_large_page_is_predicted_from_file_to_files(scratch, network, tmp_path):
+    with memory._page(scratch, 160) as page:
+        arguments = (network, str(page), 160, memory.TINY.mem_mb, "fp32", str(tmp_path))
+        assert ours.memory(*arguments)()["megapixels_per_s"] > 0
+    assert not page.exists()
+    assert (tmp_path / "large.mask.tif").is_file()
+
+
+def test_a_page_that_the_disk_cannot_hold_is_not_begun(scratch):
+    with pytest.raises(OSError, match="GB on disk"), memory._page(scratch, 10**8):
+        pass
+
+
+def test_a_peer_that_needs_too_much_is_not_run(scratch, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
+    figures, note = memory.Monai("network.pt", 256, options(scratch)).figures(scratch, 16384)
+    assert figures == []
+    assert "not run" in note
+
+
+def test_what_is_unknown_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["speed"])
+    assert "training, stitching, memory" in capsys.readouterr().err
