@@ -1,6 +1,5 @@
 """Files: whole or not at all, and read back as they were written."""
 
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,12 +7,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from tessera import files
-from tessera.classes import palette
-from tessera.files import TileSink, map_page, read_page, read_pages, write_pages, written_atomically
+from tessera.files import (
+    map_page,
+    map_pages,
+    read_page,
+    read_pages,
+    write_pages,
+    written_atomically,
+)
 from tessera.readers import read_micrograph
-
-TILE_PX = 16
 
 
 def test_a_good_block_leaves_the_file_alone_in_its_folder(tmp_path):
@@ -80,149 +82,33 @@ def test_pages_that_fail_leave_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def tiles_of(image):
-    for row in range(0, image.shape[0], TILE_PX):
-        for column in range(0, image.shape[1], TILE_PX):
-            yield image[row : row + TILE_PX, column : column + TILE_PX]
-
-
-def sunk(path, image, colourmap=None, pixel_size_nm=2.5):
-    with TileSink(path, image.shape, image.dtype, TILE_PX, pixel_size_nm, colourmap) as sink:
-        for tile in tiles_of(image):
-            sink.put(tile)
-    return path
-
-
-def probabilities(shape):
-    return np.random.default_rng(0).random(shape).astype(np.float32)
-
-
-@pytest.mark.parametrize("shape", [(48, 32), (33, 47), (1, 1), (16, 17), (5, 100)])
-@pytest.mark.parametrize("n_classes", [None, 2, 3, 5])
-def test_what_is_sunk_comes_back(tmp_path, shape, n_classes):
-    image = probabilities(shape if n_classes is None else (*shape, n_classes))
-    found = tifffile.imread(sunk(tmp_path / "a.probability.tif", image))
-    np.testing.assert_array_equal(found.reshape(image.shape), image)
-    assert found.dtype == image.dtype
-
-
-def test_a_mask_has_the_colours_of_its_classes(tmp_path):
-    mask = np.arange(3, dtype=np.uint8).repeat(20)[:, None].repeat(30, axis=1)
-    path = sunk(tmp_path / "a.mask.tif", mask, palette(3))
-    np.testing.assert_array_equal(read_page(path, 0), mask)
-    with tifffile.TiffFile(path) as file:
-        colours = file.pages[0].colormap[:, :3].T
-    np.testing.assert_array_equal(colours, palette(3).astype(int) * 257)
-
-
-@pytest.mark.parametrize("pixel_size_nm", [0.05, 2.5, 1234.5])
-def test_the_pixel_size_comes_back(tmp_path, pixel_size_nm):
-    path = sunk(tmp_path / "a.tif", probabilities((20, 20)), pixel_size_nm=pixel_size_nm)
-    assert read_micrograph(str(path)).pixel_size_nm == pytest.approx(pixel_size_nm)
-    with tifffile.TiffFile(path) as file:
-        assert 'PhysicalSizeYUnit="nm"' in file.ome_metadata
-        per_cm, of = file.pages[0].tags["YResolution"].value
-    assert 1e7 * of / per_cm == pytest.approx(pixel_size_nm)
-
-
-def test_an_unknown_pixel_size_is_left_out(tmp_path):
-    path = sunk(tmp_path / "a.tif", probabilities((20, 20)), pixel_size_nm=np.nan)
-    assert np.isnan(read_micrograph(str(path)).pixel_size_nm)
-
-
-def test_the_same_tiles_make_the_same_bytes(tmp_path):
-    image = probabilities((40, 50))
-    first, second = (sunk(tmp_path / str(i) / "a.tif", image).read_bytes() for i in range(2))
-    assert first == second
-
-
-def put(path, n_tiles, failure=None, tile_shape=(TILE_PX, TILE_PX)):
-    """Put tiles of a file that takes four, and fail after them, if asked to."""
-    with TileSink(path, (32, 32), np.uint8, TILE_PX, 1.0) as sink:
-        for _ in range(n_tiles):
-            sink.put(np.zeros(tile_shape, np.uint8))
-        if failure:
-            raise failure
-
-
-def in_time(call, *arguments, **settings):
-    """The error a call ends with; a test that would hang fails instead."""
-    caught = []
-
-    def guarded():
-        try:
-            call(*arguments, **settings)
-        except Exception as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=guarded, daemon=True)
-    thread.start()
-    thread.join(10)
-    assert not thread.is_alive()
-    return caught[0] if caught else None
-
-
-@pytest.mark.parametrize("n_tiles", [0, 1, 4, 30])
-def test_a_failure_in_the_block_is_told_and_leaves_no_file(tmp_path, n_tiles):
-    failure = KeyError("mine")
-    found = in_time(put, tmp_path / "a.tif", min(n_tiles, 4), failure)
-    assert found is failure
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("n_tiles", [0, 1, 3, 5, 9, 30])
-def test_a_wrong_number_of_tiles_is_an_error_and_leaves_no_file(tmp_path, n_tiles):
-    assert in_time(put, tmp_path / "a.tif", n_tiles) is not None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_tiles_of_a_wrong_shape_are_an_error_and_leave_no_file(tmp_path):
-    assert in_time(put, tmp_path / "a.tif", 4, tile_shape=(40, 40)) is not None
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("moment", ["begin", "end"])
-def test_a_file_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, moment):
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_pages_are_mapped_through_one_file(tmp_path, byte_order):
     path = tmp_path / "a.tif"
-    if moment == "begin":
-        (tmp_path / "folder").write_text("in the way")
-        path = tmp_path / "folder" / "a.tif"
-    else:
-        monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    assert isinstance(in_time(put, path, 4), OSError)
-    assert not path.exists()
+    with tifffile.TiffWriter(path, byteorder=byte_order) as file:
+        for page, _ in pages():
+            file.write(page, photometric="minisblack", metadata=None, contiguous=False)
+    mapped = map_pages(path, [2, 0, 3, 1])
+    for number, found in zip([2, 0, 3, 1], mapped, strict=True):
+        expected = read_page(path, number)
+        assert found.dtype == expected.dtype.newbyteorder(byte_order)
+        np.testing.assert_array_equal(found, expected)
+        with pytest.raises(ValueError, match="read-only"):
+            found[0, 0] = 1
 
 
-def test_an_old_file_survives_a_failure(tmp_path):
-    path = sunk(tmp_path / "a.tif", probabilities((20, 20)))
-    before = path.read_bytes()
-    assert in_time(put, path, 3) is not None
-    assert path.read_bytes() == before
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_many_mapped_pages_keep_one_file_open(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pages(path, ((np.zeros((4, 4), np.uint8), 1.0) for _ in range(50)), compressed=False)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    mapped = map_pages(path, range(50))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    assert len(mapped) == 50
 
 
-def test_no_thread_is_left(tmp_path):
-    before = threading.active_count()
-    for n_tiles, failure in ((4, None), (4, KeyError()), (3, None), (30, None)):
-        in_time(put, tmp_path / "a.tif", n_tiles, failure)
-    assert threading.active_count() == before
-
-
-def test_memory_holds_a_few_tiles_however_many_there_are(tmp_path, monkeypatch):
-    """Whoever puts waits while the writer is behind."""
-    held, most, lock = [0], [0], threading.Lock()
-    stream = files.TileSink._stream
-
-    def counted(self):
-        for tile in stream(self):
-            with lock:
-                held[0] -= 1
-            yield tile
-
-    monkeypatch.setattr(files.TileSink, "_stream", counted)
-    with TileSink(tmp_path / "a.tif", (16, 16 * 200), np.uint8, TILE_PX, 1.0) as sink:
-        for _ in range(200):
-            sink.put(np.zeros((TILE_PX, TILE_PX), np.uint8))
-            with lock:
-                held[0] += 1
-                most[0] = max(most[0], held[0])
-    assert most[0] <= 6
+def test_a_compressed_page_cannot_be_mapped(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pages(path, pages(), compressed=True)
+    with pytest.raises(ValueError, match="page 1 is compressed"):
+        map_pages(path, [1])

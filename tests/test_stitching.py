@@ -1,13 +1,17 @@
 """Stitching: in parts or as a whole, the prediction is the same; cores tile the micrograph."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from scipy.stats import entropy as scipy_entropy
 from torch import nn
 
+from tessera.folding import ready
 from tessera.networks import Architecture, build
 from tessera.stitching import (
     check_local,
@@ -17,6 +21,7 @@ from tessera.stitching import (
     entropy,
     logits_of_whole,
     predict,
+    probabilities,
     stitch,
     stitched_logits,
 )
@@ -149,6 +154,115 @@ def test_several_inputs_and_memory_maps(tmp_path):
     np.testing.assert_allclose(parts, logits_of_whole(network, page), rtol=0, atol=1e-10)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 150), st.integers(1, 150), st.integers(2, 5), st.data())
+def test_folded_and_batched_parts_equal_the_whole(levels, height, width, batch, data):
+    network = trained_like(levels=levels, seed=levels)
+    page = page_of(height, width)
+    least = -(-16 // network.stride)
+    core_px = data.draw(st.integers(least, least + 6)) * network.stride
+    for number, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        network.to(number)
+        whole = logits_of_whole(network, page)
+        parts = stitched_logits(ready(network), page, core_px, batch=batch)
+        found = stitch(parts, height, width)
+        np.testing.assert_allclose(found, whole, rtol=0, atol=tolerance * max(1, abs(whole).max()))
+
+
+def test_batches_leave_the_order_of_cores():
+    network, page = trained_like(levels=2), page_of(50, 70)
+    singly = [core for core, _ in stitched_logits(network, page, 16)]
+    assert [core for core, _ in stitched_logits(network, page, 16, batch=3)] == singly
+    assert singly == list(cores(50, 70, 16, network.halo_px, network.stride))
+
+
+def symmetric_whole(network, page, count):
+    """Mean probability over images of the extended micrograph, each predicted in one piece."""
+    pads = [(0, -size % network.stride) for size in page.shape[-2:]]
+    extended = np.pad(page, [(0, 0)] * (page.ndim - 2) + pads, mode="edge")
+    shares = []
+    for transposed in (False, True)[: 1 + count // 8]:
+        for up, left in ((1, 1), (-1, 1), (1, -1), (-1, -1))[:count]:
+            image = extended[..., ::up, ::left]
+            image = np.ascontiguousarray(image.swapaxes(-1, -2) if transposed else image)
+            share = softmax(logits_of_whole(network, image), axis=0)
+            share = share.swapaxes(-1, -2) if transposed else share
+            shares.append(share[..., ::up, ::left])
+    return np.mean(shares, axis=0)[:, : page.shape[-2], : page.shape[-1]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([1, 4, 8]),
+    st.integers(1, 3),
+    st.integers(1, 100),
+    st.integers(1, 100),
+    st.sampled_from([None, 2]),
+    st.integers(4, 10),
+)
+def test_symmetries_in_parts_equal_those_of_the_whole(
+    count, levels, height, width, n_inputs, units
+):
+    network = trained_like(levels=levels, n_inputs=n_inputs or 1).double()
+    page = page_of(height, width, n_inputs=n_inputs)
+    parts = probabilities([[network]], page, units * network.stride, count, batch=2)
+    found = stitch(((core, part[0].numpy()) for core, part in parts), height, width)
+    expected = symmetric_whole(network, page, count)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_symmetries_of_the_micrograph_are_those_of_its_prediction(count):
+    network, page = trained_like(levels=2).double(), page_of(24, 32)
+
+    def share(image):
+        parts = probabilities([[network]], np.ascontiguousarray(image), 16, count)
+        return stitch(((core, part[0].numpy()) for core, part in parts), *image.shape)
+
+    np.testing.assert_allclose(share(page[::-1])[:, ::-1], share(page), rtol=0, atol=1e-6)
+    turned = share(page.T).swapaxes(1, 2)
+    assert np.allclose(turned, share(page), rtol=0, atol=1e-6) == (count == 8)
+
+
+def test_symmetries_of_another_number_are_refused():
+    with pytest.raises(ValueError, match="symmetries: 2 is none of"):
+        probabilities([[trained_like()]], page_of(20, 20), 16, symmetries=2)
+
+
+def test_committees_share_the_reading_of_windows():
+    committees = [[trained_like(seed=2 * i + k) for k in range(2)] for i in range(3)]
+    page, windows = page_of(40, 40), []
+
+    class Counted:
+        shape = page.shape
+
+        def __getitem__(self, window):
+            windows.append(window)
+            return page[window]
+
+    together = list(probabilities(committees, Counted(), 16))
+    assert len(windows) == len(together) == 9
+    for index, networks in enumerate(committees):
+        alone = probabilities([networks], page, 16)
+        for (_, of_all), (_, of_one) in zip(together, alone, strict=True):
+            torch.testing.assert_close(of_all[index], of_one[0])
+
+
+def test_what_fails_in_reading_is_told_and_leaves_no_thread():
+    class Damaged:
+        shape = (40, 40)
+
+        def __getitem__(self, window):
+            if window[-2].start:
+                raise OSError("damaged")
+            return page_of(40, 40)[window]
+
+    before = threading.active_count()
+    with pytest.raises(OSError, match="damaged"):
+        list(probabilities([[trained_like()]], Damaged(), 16))
+    assert threading.active_count() == before
+
+
 def assembled(parts, height, width):
     return np.moveaxis(
         stitch(((core, np.moveaxis(p, -1, 0)) for core, p in parts), height, width), 0, -1
@@ -230,6 +344,7 @@ def test_empty_micrographs_and_missing_parts_are_refused():
 def test_entropy_is_that_of_scipy_in_units_of_the_largest():
     probability = np.random.default_rng(0).dirichlet(np.ones(4), (5, 6)).astype(np.float32)
     expected = scipy_entropy(probability, base=4, axis=-1)
-    np.testing.assert_allclose(entropy(probability), expected, atol=1e-6)
-    assert entropy(np.eye(3)).tolist() == [0, 0, 0]
-    assert entropy(np.full((2, 3), 1 / 3)).tolist() == pytest.approx([1, 1])
+    found = entropy(torch.from_numpy(probability).permute(2, 0, 1))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert entropy(torch.eye(3)).tolist() == [0, 0, 0]
+    assert entropy(torch.full((3, 2), 1 / 3)).tolist() == pytest.approx([1, 1])

@@ -16,7 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from tessera.batches import prefetched
 from tessera.devices import reproducible
+from tessera.folding import ready
+from tessera.symmetries import Symmetry
+from tessera.symmetries import symmetries as images_under
 
 # Layers whose output at a pixel, in evaluation mode, depends on nearby pixels only.
 LOCAL_LAYERS = (
@@ -153,19 +157,27 @@ def logits_of_whole(network: nn.Module, page: np.ndarray, precision: str = "fp32
 
 
 def stitched_logits(
-    network: nn.Module, page: np.ndarray, core_px: int, precision: str = "fp32"
+    network: nn.Module,
+    page: np.ndarray,
+    core_px: int,
+    precision: str = "fp32",
+    batch: int = 1,
 ) -> Iterator[tuple[Core, np.ndarray]]:
     """Yield each core with its logits (classes, rows, columns).
 
-    The network stays on its device and in its type. Raises ValueError for what `cores` refuses
-    and for a network that cannot be stitched: in training mode, or with a layer that sees the
-    whole window at once, such as instance or group normalisation.
+    In fp32 the network is taken as it is, on its device and in its type; `folding.ready` makes the
+    faster one that `predict` uses. Raises ValueError for what `cores` refuses and for a network
+    that cannot be stitched: in training mode, or with a layer that sees the whole window at once,
+    such as instance or group normalisation.
     """
     check_local(network)
+    if precision == "bf16":
+        network = ready(network, next(network.parameters()).device.type, precision)
     parts = cores(*page.shape[-2:], core_px, network.halo_px, network.stride)
     return (
-        (core, crop(core, _logits(network, window, precision))[0].cpu().numpy())
-        for core, window in cut(page, parts)
+        (core, crop(core, logits).cpu().numpy())
+        for group, images in _windows(page, parts, batch)
+        for core, logits in zip(group, _logits(network, images), strict=True)
     )
 
 
@@ -175,61 +187,152 @@ def predict(
     core_px: int,
     device: str,
     precision: str,
+    symmetries: int = 1,
 ) -> Iterator[tuple[Core, np.ndarray]]:
     """Yield each core with its class probabilities (rows, columns, classes) in float32.
+
+    The networks are folded and prepared by `folding.ready`; their softmax probabilities are
+    averaged. For several pages prepare them once and use `probabilities`.
 
     Parameters
     ----------
     networks : sequence of nn.Module
-        With one stride and halo; they are moved to the device. Their softmax probabilities
-        are averaged.
+        In evaluation mode, of one stride and halo.
     page : array, shape (h, w) or (inputs, h, w)
-        Normalised micrograph, possibly a memory map; one window at a time is in memory.
+        Normalised micrograph, possibly a memory map or a `files.StreamedPage`; one window at a
+        time is in memory, and the next one.
     core_px : int
         Side of a core, a multiple of the stride; changes the memory and time, not the result.
     device : {'cpu', 'cuda'}
     precision : {'fp32', 'bf16'}
+    symmetries : {1, 4, 8}
+        See `probabilities`.
 
     Raises
     ------
     ValueError
         If there is no network, they differ in stride or halo, or `stitched_logits` would.
     """
+    for network in networks:
+        check_local(network)
+    prepared = [ready(network, device, precision) for network in networks]
+    parts = probabilities([prepared], page, core_px, symmetries)
+    return ((core, part[0].permute(1, 2, 0).contiguous().cpu().numpy()) for core, part in parts)
+
+
+def probabilities(
+    committees: Sequence[Sequence[nn.Module]],
+    page: np.ndarray,
+    core_px: int,
+    symmetries: int = 1,
+    batch: int = 1,
+) -> Iterator[tuple[Core, torch.Tensor]]:
+    """Yield each core with the mean probabilities of each committee of networks.
+
+    All networks share the reading of a window, and the next ones are read meanwhile. With several
+    symmetries each network sees the window in each of them: the mean is that of probabilities, as
+    it is over networks, so that a symmetry weighs like one more network.
+
+    Parameters
+    ----------
+    committees : sequence of sequences of nn.Module
+        As `folding.ready` gives them, of one stride and halo; for example the folds of each seed.
+    page, core_px
+        As for `predict`.
+    symmetries : {1, 4, 8}
+        As it is, also mirrored, also turned by a right angle. Defined on the micrograph extended
+        to the stride: the mean over its images, each predicted as a whole and turned back.
+    batch : int
+        Windows of one shape that pass the network together.
+
+    Yields
+    ------
+    Core, Tensor of float32, shape (committees, classes, rows, columns), on the networks' device
+
+    Raises
+    ------
+    ValueError
+        If there is no network, they differ in stride or halo, or `stitched_logits` would.
+    """
+    networks = [network for committee in committees for network in committee]
     grids = sorted({(network.stride, network.halo_px) for network in networks})
     if len(grids) != 1:
         raise ValueError(f"networks: (stride, halo_px) must be one and the same, not {grids}")
     for network in networks:
         check_local(network)
-        network.to(device, memory_format=torch.channels_last)
+    images_of = images_under(symmetries)
     stride, halo_px = grids[0]
     parts = cores(*page.shape[-2:], core_px, halo_px, stride)
     return (
-        (core, _mean_probability(networks, core, window, precision))
-        for core, window in cut(page, parts)
+        pair
+        for group, images in _windows(page, parts, batch)
+        for pair in zip(group, _means(committees, group, images, images_of), strict=True)
     )
 
 
-@torch.inference_mode()
-def _mean_probability(
-    networks: Sequence[nn.Module], core: Core, window: np.ndarray, precision: str
-) -> np.ndarray:
-    total = sum(
-        torch.softmax(crop(core, _logits(network, window, precision)), 1) for network in networks
-    )
-    return (total / len(networks))[0].permute(1, 2, 0).contiguous().cpu().numpy()
+def _windows(
+    page: np.ndarray, parts: Iterable[Core], batch: int
+) -> Iterator[tuple[list[Core], torch.Tensor]]:
+    """Yield up to `batch` cores whose windows have one shape, with these: (n, inputs, h, w).
+
+    The next ones are read in a thread.
+    """
+    groups = _alike(parts, batch)
+
+    def at(step: int) -> torch.Tensor:
+        windows = [_window(page, core) for core in groups[step]]
+        height, width = windows[0].shape[-2:]
+        return torch.from_numpy(np.stack(windows).reshape(len(windows), -1, height, width))
+
+    return zip(groups, prefetched(at, 0, len(groups)), strict=True)
+
+
+def _alike(parts: Iterable[Core], batch: int) -> list[list[Core]]:
+    """Group neighbours in order whose windows have one shape, up to `batch` of them."""
+    groups: list[list[Core]] = []
+    for core in parts:
+        if not groups or len(groups[-1]) >= batch or _shape(groups[-1][0]) != _shape(core):
+            groups.append([])
+        groups[-1].append(core)
+    return groups
+
+
+def _shape(core: Core) -> tuple[int, int]:
+    return _length(core.read_rows), _length(core.read_columns)
 
 
 @torch.inference_mode()
-def _logits(network: nn.Module, window: np.ndarray, precision: str) -> torch.Tensor:
-    """Return logits (1, classes, rows, columns), in fp32 if the network ran in bf16."""
+def _means(
+    committees: Sequence[Sequence[nn.Module]],
+    group: Sequence[Core],
+    images: torch.Tensor,
+    images_of: Sequence[Symmetry],
+) -> list[torch.Tensor]:
+    """Return, for each core of a group, (committees, classes, rows, columns)."""
+    means: list[list[torch.Tensor]] = [[] for _ in group]
+    for networks in committees:
+        passes = [(network, symmetry) for network in networks for symmetry in images_of]
+        sums: list[torch.Tensor | None] = [None] * len(group)
+        for network, symmetry in passes:
+            logits = symmetry.undone(_logits(network, symmetry.of(images)))
+            for index, core in enumerate(group):
+                # Contiguous by class: a softmax over neighbours in memory is several times slower.
+                share = torch.softmax(crop(core, logits[index]).contiguous(), 0)
+                sums[index] = share if sums[index] is None else sums[index].add_(share)
+            del logits
+        for mean, total in zip(means, sums, strict=True):
+            mean.append(total.div_(len(passes)).float())
+    return [torch.stack(mean) if len(mean) > 1 else mean[0][None] for mean in means]
+
+
+@torch.inference_mode()
+def _logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return logits (n, classes, rows, columns), in fp32 if the network runs in bf16."""
     weight = next(network.parameters())
-    images = torch.from_numpy(np.ascontiguousarray(window)).to(weight.device, weight.dtype)
-    images = images.reshape(1, -1, *window.shape[-2:])
-    images = images.to(memory_format=torch.channels_last)
-    bf16 = precision == "bf16"
-    with reproducible(weight.device), torch.autocast(weight.device.type, torch.bfloat16, bf16):
+    images = images.to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)
+    with reproducible(weight.device):
         logits = network(images)
-    return logits.float() if bf16 else logits
+    return logits.float() if logits.dtype == torch.bfloat16 else logits
 
 
 def check_local(network: nn.Module) -> None:
@@ -247,20 +350,19 @@ def check_local(network: nn.Module) -> None:
             raise ValueError(f"stitching: layer {name}, {layer}, wraps around")
 
 
-def entropy(probability: np.ndarray) -> np.ndarray:
+def entropy(probability: torch.Tensor) -> torch.Tensor:
     """Return how undecided each pixel is: 0 for one certain class, 1 for all alike.
 
-    Shannon entropy over the last axis, divided by the logarithm of the number of classes.
+    Shannon entropy over the first axis, divided by the logarithm of the number of classes.
 
     Examples
     --------
-    >>> entropy(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist()
+    >>> entropy(torch.tensor([[1.0, 0.5], [0.0, 0.5]])).tolist()
     [0.0, 1.0]
     """
-    n_classes = probability.shape[-1]
+    n_classes = probability.shape[0]
     if n_classes < 2:
-        raise ValueError(f"entropy: {n_classes} classes in an array of {probability.shape}")
-    logarithm = np.log(probability, where=probability > 0, out=np.zeros_like(probability))
+        raise ValueError(f"entropy: {n_classes} classes in an array of {tuple(probability.shape)}")
+    nats = torch.special.entr(probability).sum(0)
     # The absolute value only turns -0.0 into 0.0.
-    nats = np.abs((probability * logarithm).sum(-1))
-    return np.minimum(nats / math.log(n_classes), 1)
+    return nats.div_(math.log(n_classes)).abs_().clamp_(max=1)
