@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from tessera.batches import TileBatches, prefetched, step_generator
+from tessera.batches import TileBatches, on_device, prefetched, sample_generators
 from tessera.classes import IGNORE
 
 
-def study(n_tiles=10, batch=4, seed=0, jitter_px=0, size_px=4, sizes=((20, 30), (16, 8))):
+def study(
+    n_tiles=10,
+    batch=4,
+    seed=0,
+    jitter_px=0,
+    size_px=4,
+    sizes=((20, 30), (16, 8)),
+    part=slice(None),
+):
     """Pages whose pixels tells page, row and column; masks that hold their last digits."""
     pages, masks = [], []
     for index, (height, width) in enumerate(sizes):
@@ -22,7 +30,7 @@ def study(n_tiles=10, batch=4, seed=0, jitter_px=0, size_px=4, sizes=((20, 30), 
         (page, generator.integers(0, h), generator.integers(0, w))
         for page, (h, w) in ((i % len(sizes), sizes[i % len(sizes)]) for i in range(n_tiles))
     ]
-    return TileBatches(pages, masks, np.array(tiles), size_px, batch, seed, jitter_px)
+    return TileBatches(pages, masks, np.array(tiles), size_px, batch, seed, jitter_px, part)
 
 
 def test_steps_fill_the_last_batch():
@@ -137,13 +145,32 @@ def test_impossible_studies_are_refused(changes, message):
         TileBatches(**{**good, **changes})
 
 
-def test_step_generators_are_functions_of_seed_and_step():
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(2, 7), slice(6, 7)])
+def test_a_part_of_a_batch_is_that_part_of_the_whole(rows):
+    whole, part = study(batch=7, jitter_px=2), study(batch=7, jitter_px=2, part=rows)
+    for step in range(5):
+        for expected, found in zip(whole.at(step), part.at(step), strict=True):
+            assert torch.equal(found, expected[rows])
+
+
+def test_sample_generators_are_functions_of_seed_step_and_row():
     drawn = [
-        torch.rand(3, generator=step_generator(seed, step)).tolist()
-        for seed, step in ((0, 0), (0, 0), (0, 1), (1, 0))
+        tuple(torch.rand(3, generator=generator).tolist())
+        for seed, step in ((0, 0), (0, 1), (1, 0))
+        for generator in sample_generators(seed, step, range(4))
     ]
-    assert drawn[0] == drawn[1]
-    assert len({tuple(numbers) for numbers in drawn}) == 3
+    assert len(set(drawn)) == 12
+    (again,) = sample_generators(0, 1, [2])
+    assert tuple(torch.rand(3, generator=again).tolist()) == drawn[6]
+
+
+def test_a_batch_is_made_ready_by_its_step():
+    ready = on_device(lambda step: (torch.ones(2), torch.zeros(2)), prepared_at, "cpu")
+    assert [part.tolist() for part in ready(5)] == [[6, 6], [5, 5]]
+
+
+def prepared_at(step, first, second):
+    return first + step, second + step
 
 
 def test_prefetching_changes_nothing_but_the_thread():

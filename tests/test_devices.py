@@ -1,9 +1,28 @@
-"""Devices: what is asked for is what is used, and a GPU is made to repeat itself."""
+"""Devices: what is asked for is what is used, each by one job, and a GPU repeats itself."""
+
+import multiprocessing
+import os
+import signal
+import stat
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tessera.devices import reproducible, resolve_device, resolve_precision
+from tessera import devices
+from tessera.devices import (
+    held,
+    keep_freed_memory,
+    lock_folder,
+    own_gpus,
+    reproducible,
+    resolve_device,
+    resolve_precision,
+)
+
+GPUS = ["GPU-a", "GPU-b", "GPU-c"]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 def test_devices_resolve_to_what_is_there(monkeypatch):
@@ -27,6 +46,12 @@ def test_precision_is_bf16_only_where_it_is_native(monkeypatch):
         resolve_precision("fp16", "cpu")
 
 
+def test_tf32_is_for_gpus():
+    assert resolve_precision("tf32", "cuda") == "tf32"
+    with pytest.raises(ValueError, match="tf32 is arithmetic of GPUs, not of cpu"):
+        resolve_precision("tf32", "cpu")
+
+
 def test_a_gpu_is_made_reproducible_and_left_as_it_was(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.backends.cudnn.allow_tf32
@@ -38,3 +63,145 @@ def test_a_gpu_is_made_reproducible_and_left_as_it_was(monkeypatch):
         assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_gpu_may_be_let_loose(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with reproducible(torch.device("cuda"), deterministic=False, tf32=True):
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.benchmark
+        assert not torch.backends.cudnn.deterministic
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.benchmark
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_each_takes_the_first_that_is_free(tmp_path):
+    with ExitStack() as jobs:
+        taken = [jobs.enter_context(held(GPUS, n, tmp_path)) for n in (1, 2)]
+        assert taken == [[0], [1, 2]]
+    with held(GPUS, 3, tmp_path) as taken:
+        assert taken == [0, 1, 2]
+
+
+def test_the_name_decides_not_the_place(tmp_path):
+    """As under CUDA_VISIBLE_DEVICES, where each job counts from 0."""
+    with held(["GPU-a"], 1, tmp_path), held(["GPU-b", "GPU-a"], 1, tmp_path) as taken:
+        assert taken == [0]
+    with held(["GPU-a"], 1, tmp_path), held(["GPU-a", "GPU-b"], 1, tmp_path) as taken:
+        assert taken == [1]
+
+
+def test_more_than_there_are_is_refused(tmp_path):
+    for n in (0, 4):
+        with pytest.raises(ValueError, match=f"{n} are asked for, this job sees 3"):
+            held(GPUS, n, tmp_path).__enter__()
+
+
+def job(folder, n, queue, rounds):
+    """Take GPUs again and again; tell which, and whether anyone else had them."""
+    for _ in range(rounds):
+        with held(GPUS, n, folder) as taken:
+            alone = True
+            for index in taken:
+                try:
+                    (folder / f"{index}.in-use").touch(exist_ok=False)
+                except FileExistsError:
+                    alone = False
+            queue.put((taken, alone))
+            for index in taken:
+                (folder / f"{index}.in-use").unlink(missing_ok=True)
+
+
+@needs_fork
+def test_many_processes_share_without_meeting_and_without_deadlock(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "SECONDS_A_TRY", 0.005)
+    context = multiprocessing.get_context("fork")
+    queue, sizes = context.Queue(), (1, 1, 2, 2, 3)
+    jobs = [context.Process(target=job, args=(tmp_path, n, queue, 5)) for n in sizes]
+    for each in jobs:
+        each.start()
+    seen = [queue.get(timeout=120) for _ in range(5 * len(jobs))]
+    for each in jobs:
+        each.join()
+    assert all(alone for _, alone in seen)
+    assert sorted(len(taken) for taken, _ in seen) == sorted(5 * sizes)
+
+
+def hold_until_killed(folder, queue):
+    with held(GPUS, 3, folder) as taken:
+        queue.put(taken)
+        signal.pause()
+
+
+@needs_fork
+def test_who_is_killed_lets_go_and_who_waits_says_so(tmp_path, caplog):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    holder = context.Process(target=hold_until_killed, args=(tmp_path, queue))
+    holder.start()
+    assert queue.get(timeout=60) == [0, 1, 2]
+
+    def kill_holder(seconds):
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.join()  # the system lets go of one lock after the other
+
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level("INFO", "tessera"):
+        patch.setattr(devices.time, "sleep", kill_holder)
+        with held(GPUS, 1, tmp_path) as taken:
+            assert taken == [0]
+    assert "waiting until 1 of 3 devices are free" in caplog.messages
+
+
+def test_on_a_cpu_nothing_is_held():
+    with own_gpus("cpu", 2) as taken:
+        assert taken == []
+
+
+def test_on_cuda_the_first_that_is_held_becomes_the_current_one(tmp_path, monkeypatch):
+    current = []
+    monkeypatch.setattr(devices, "lock_folder", lambda: tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=GPUS[index])
+    )
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    with own_gpus("cuda") as first, own_gpus("cuda", 2) as others:
+        assert (first, others) == ([0], [1, 2])
+    assert current == [0, 1]
+
+
+def test_locks_are_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    with held(GPUS, 1, lock_folder()):
+        (folder,) = tmp_path.iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="counts page faults by getrusage")  # noqa: PTH112
+def test_freed_memory_is_kept():
+    """In a process of its own: what it sets cannot be taken back."""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    counter = context.Process(target=count_faults, args=(queue,))
+    counter.start()
+    before, after = queue.get(timeout=60)
+    counter.join()
+    assert after < before / 10
+
+
+def count_faults(queue):
+    import resource
+
+    def faults():
+        first = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(64 * 2**20, dtype=torch.uint8)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - first
+
+    torch.set_num_threads(1)
+    before = faults()
+    keep_freed_memory()
+    faults()
+    queue.put((before, faults()))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tessera.augmentation import Augmentation, augment
-from tessera.batches import step_generator
+from tessera.batches import sample_generators
 from tessera.losses import SegmentationLoss
 from tessera.networks import Architecture, build, to_bytes, weights_digest
 from tessera.training import (
@@ -34,10 +34,10 @@ N_STEPS = 12
 
 def batch_at(step):
     """Bright pixels are class 1; augmented, and with noise, so that randomness is at work."""
-    generator = step_generator(0, step)
-    images = torch.randn(4, 1, 16, 16, generator=generator)
+    generators = sample_generators(0, step, range(4))
+    images = torch.stack([torch.randn(1, 16, 16, generator=each) for each in generators])
     settings = Augmentation(dihedral=True, contrast=0.2, brightness=0.2, noise=0.2)
-    return augment(images, (images[:, 0] > 0).to(torch.uint8), generator, settings)
+    return augment(images, (images[:, 0] > 0).to(torch.uint8), generators, settings)
 
 
 def run(n_steps=N_STEPS, settings=SETTINGS, state=None, hooks=None):
@@ -187,6 +187,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step():
     network = build(Architecture("unet", (4,), 1, 2), seed=0)
     with pytest.raises(FloatingPointError, match="nan in the row that ends at step 6"):
         train(network, SegmentationLoss(2, {"dice": 1}), broken, 12, SETTINGS)
+
+
+def test_what_is_compiled_is_the_network_and_its_state_has_the_same_names(monkeypatch):
+    """The compiler is a stand-in: nothing here may depend on one being installed."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    plain = run()
+    assert not compiled
+    state = run(settings=dataclasses.replace(SETTINGS, compile=True))
+    assert len(compiled) == 1
+    assert to_bytes(state) == to_bytes(plain)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Train the network of one fold and seed, from the shards of the other folds."""
 
+import os
 import platform
 import signal
 import sys
@@ -13,22 +14,19 @@ import pandas as pd
 import torch
 
 from tessera.augmentation import Augmentation, augment
-from tessera.batches import TileBatches, step_generator
-from tessera.devices import resolve_device, resolve_precision
+from tessera.batches import TileBatches, on_device, sample_generators
+from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.digests import digest
-from tessera.files import map_page, read_pages, write_table, written_atomically
+from tessera.distributed import any_process, own_rows, place, process_group
+from tessera.files import map_pages, write_table, written_atomically
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss, class_weights_from_shares, pos_weight_from_shares
 from tessera.network_files import load_checkpoint, save_checkpoint, save_network
 from tessera.networks import Architecture, build
 from tessera.progress import TrainingProgress
 from tessera.tiles import share_names
-from tessera.training import (
-    Hooks,
-    Interrupted,
-    Settings,
-    train,
-)
+from tessera.training import Hooks, Interrupted, Settings, train
+from tessera.workers import run_workers
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -69,11 +67,15 @@ class Run:
     ----------
     seed, fold : int, str
     device : {'cpu', 'cuda'}
-    precision : {'fp32', 'bf16'}
+    precision : {'fp32', 'bf16', 'tf32'}
     threads : int
-        Of the processor; another number of them sums in another order.
+        Of the processor, for each process; another number of them sums in another order.
     lineage : str
         Digest of the inputs, settings and code.
+    devices : int
+        Processes that train together, each on a device of its own; as many parts are summed.
+    compile, deterministic : bool
+        See `training.Settings`.
     """
 
     seed: int
@@ -82,15 +84,19 @@ class Run:
     precision: str
     threads: int
     lineage: str
+    devices: int = 1
+    compile: bool = False
+    deterministic: bool = True
 
     def record(self) -> dict[str, Any]:
         """What, beside the lineage, decides the bits of the weights."""
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         versions |= {"numpy": np.__version__}
-        cuda = self.device == "cuda"
-        processor = (
-            torch.cuda.get_device_name() if cuda else torch.backends.cpu.get_cpu_capability()
-        )
+        if self.device == "cuda":
+            processor = torch.cuda.get_device_name()
+            versions |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        else:
+            processor = torch.backends.cpu.get_cpu_capability()
         return asdict(self) | {"processor": processor, "versions": versions}
 
 
@@ -104,8 +110,44 @@ def main(
 ) -> None:
     """Train on (normalised, masks, tiles) files of shards; write network, history and lineage.
 
-    A checkpoint of the same training is taken up where it was left, and removed at the end.
+    A checkpoint of the same training is taken up where it was left, and removed at the end. Raises
+    `Interrupted` if it was asked to stop.
     """
+    files = {"checkpoint": checkpoint, "outputs": list(outputs), "shards": list(shards)}
+    files |= {"checkpoint_minutes": checkpoint_minutes}
+    with own_gpus(run.device, run.devices) as gpus:
+        if run.devices == 1:
+            fit(recipe, run, **files)
+            return
+        job = {"recipe": asdict(recipe), "run": asdict(run), **files}
+        stopped = run_workers(__file__, job, run.devices, run.threads, gpus)
+        if stopped:
+            raise Interrupted(stopped)
+
+
+def worker(recipe: dict[str, Any], run: dict[str, Any], **files: Any) -> str | None:
+    """Be one of several processes that train; return where they were asked to stop, if so."""
+    device = torch.device(run["device"])
+    prepare_process(run["threads"])
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    with process_group(device):
+        try:
+            fit(Recipe(**recipe), Run(**run), **files)
+        except Interrupted as stopped:
+            return str(stopped)
+    return None
+
+
+def fit(
+    recipe: Recipe,
+    run: Run,
+    shards: Sequence[tuple[str, str, str]],
+    checkpoint: str,
+    checkpoint_minutes: float,
+    outputs: Sequence[str],
+) -> None:
+    """Do what `main` says, in this process and those it trains with; the first one writes."""
     batches, shares = training_tiles(shards, recipe, run.seed)
     n_classes = len(recipe.classes)
     architecture = Architecture(recipe.network, tuple(recipe.channels), 1, n_classes)
@@ -120,6 +162,7 @@ def main(
         *(len(batches.tiles), n_steps, recipe.batch, run.device, run.precision),
         done,
     )
+    writes = place()[0] == 0
     with TrainingProgress(n_steps, done, checkpoint_minutes) as progress:
         hooks = Hooks(
             keep=lambda kept: save_checkpoint(checkpoint, belongs_to, kept),
@@ -127,15 +170,18 @@ def main(
             stop=stop_signal(),
             on_step=progress.on_step,
         )
+        hooks = hooks if writes else Hooks(stop=hooks.stop)
         final = train(
             network,
             loss_of(recipe, shares),
-            augmented(batches, recipe, run.seed),
+            augmented(batches, recipe, run.seed, run.device),
             n_steps,
             settings_of(recipe, run, n_steps),
             state,
             hooks,
         )
+    if not writes:
+        return
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
     write_table(outputs[1], pd.DataFrame(final["history"]))
     with written_atomically(outputs[2]) as temporary:
@@ -146,17 +192,21 @@ def main(
 def training_tiles(
     shards: Sequence[tuple[str, str, str]], recipe: Recipe, seed: int
 ) -> tuple[TileBatches, np.ndarray]:
-    """Batches of the tiles used in the shards, and the share of each class in them."""
+    """Batches of the tiles used in the shards, and the share of each class in them.
+
+    Where several processes train together, the batches are this one's part of them.
+    """
     pages, masks, tiles, shares = [], [], [], []
     for normalised, mask, table in shards:
         rows = pd.read_parquet(table).query("used")
-        first = len(pages)
-        masks += read_pages(mask)
-        pages += [map_page(normalised, page) for page in range(len(masks) - first)]
-        tiles.append(rows[["page", "row", "column"]].to_numpy() + np.array([first, 0, 0]))
+        used, place_of = np.unique(rows["page"], return_inverse=True)
+        tiles.append(np.column_stack([len(pages) + place_of, rows[["row", "column"]]]))
+        pages += map_pages(normalised, used)
+        masks += map_pages(mask, used)
         shares.append(rows[share_names(len(recipe.classes))].to_numpy())
     cut = (np.concatenate(tiles), recipe.size_px, recipe.batch, seed, recipe.jitter_px)
-    return TileBatches(pages, masks, *cut), np.concatenate(shares).mean(axis=0)
+    batches = TileBatches(pages, masks, *cut, rows=own_rows(recipe.batch))
+    return batches, np.concatenate(shares).mean(axis=0)
 
 
 def names_of(shards: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -164,10 +214,16 @@ def names_of(shards: Sequence[tuple[str, str, str]]) -> list[str]:
     return sorted(Path(normalised).stem for normalised, _, _ in shards)
 
 
-def augmented(batches: TileBatches, recipe: Recipe, seed: int) -> Callable[[int], Tiles]:
-    """The batch of a step, augmented: a pure function of seed and step."""
+def augmented(
+    batches: TileBatches, recipe: Recipe, seed: int, device: str = "cpu"
+) -> Callable[[int], Tiles]:
+    """The batch of a step, augmented on the device: a pure function of seed and step."""
     strength = Augmentation(**recipe.augmentation)
-    return lambda step: augment(*batches.at(step), step_generator(seed, step), strength)
+
+    def prepare(step: int, images: torch.Tensor, codes: torch.Tensor) -> Tiles:
+        return augment(images, codes, sample_generators(seed, step, batches.rows), strength)
+
+    return on_device(batches.at, prepare, device)
 
 
 def loss_of(recipe: Recipe, shares: np.ndarray) -> SegmentationLoss:
@@ -192,24 +248,46 @@ def settings_of(recipe: Recipe, run: Run, n_steps: int) -> Settings:
         log_every=max(1, n_steps // ROWS_OF_HISTORY),
         device=run.device,
         precision=run.precision,
+        compile=run.compile,
+        deterministic=run.deterministic,
     )
 
 
 def stop_signal() -> Callable[[], bool]:
-    """A function that tells whether SIGTERM or SIGINT has come."""
+    """A function that tells whether SIGTERM or SIGINT has come, to any process of the training."""
     came: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: came.append(number))
-    return lambda: bool(came)
+    return lambda: any_process(bool(came))
+
+
+def prepare_process(threads: int) -> None:
+    """Set what holds for a whole process that trains."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def recipe_of(settings: dict[str, dict[str, Any]]) -> Recipe:
+    """The recipe in the settings of `train`, with the tiles' side from those of `tile`."""
+    known = {**settings["train"], "size_px": settings["tile"]["size_px"]}
+    return Recipe(**{name: known[name] for name in Recipe.__dataclass_fields__})
 
 
 def run_here(wildcards, resources, params) -> Run:
     """Settle what `auto` means on this machine."""
-    device = resolve_device(resources.device)
-    torch.set_num_threads(resources.cpus)
-    precision = resolve_precision(params.precision, device)
+    settings, device = params.settings["train"], resolve_device(resources.device)
+    threads = max(1, resources.cpus // resources.devices)
+    prepare_process(threads)
     return Run(
-        int(wildcards.seed), wildcards.fold, device, precision, resources.cpus, params.lineage
+        int(wildcards.seed),
+        wildcards.fold,
+        device,
+        resolve_precision(settings["precision"], device),
+        threads,
+        params.lineage,
+        resources.devices,
+        compile=settings["compile"] == "auto" and device == "cuda",
+        deterministic=settings["deterministic"],
     )
 
 
@@ -223,7 +301,7 @@ if __name__ == "__main__":
                         strict=True,
                     )
                 ),
-                Recipe(**{name: snakemake.params[name] for name in Recipe.__dataclass_fields__}),
+                recipe_of(snakemake.params.settings),
                 run_here(snakemake.wildcards, snakemake.resources, snakemake.params),
                 snakemake.output.network.replace("/networks/", "/checkpoints/"),
                 snakemake.resources.checkpoint_minutes,

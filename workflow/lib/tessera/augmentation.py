@@ -1,11 +1,12 @@
 """Augmentation of a batch: the eight symmetries of the square, contrast, brightness, noise.
 
-Every number is drawn on the CPU from a generator that the caller makes for the step, so what
-a batch looks like is a function of the seed and the step and of nothing else.
+Every number is drawn on the CPU from a generator that the caller makes for the sample, so what it
+looks like is a function of the seed, the step and its row, whatever device and company it is in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import torch
@@ -45,7 +46,7 @@ class Augmentation:
 def augment(
     images: torch.Tensor,
     codes: torch.Tensor,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
     settings: Augmentation,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return an augmented copy of a batch.
@@ -57,8 +58,8 @@ def augment(
         therefore turns about 0, the mean of the micrograph and not of the tile.
     codes : Tensor, shape (n, h, w)
         Class codes; they move with the pixels and are otherwise left alone.
-    generator : torch.Generator
-        On the CPU, made for this step.
+    generators : sequence of torch.Generator
+        On the CPU, one a sample, made for it and this step.
     settings : Augmentation
 
     Raises
@@ -66,18 +67,20 @@ def augment(
     ValueError
         If `dihedral` is asked for and tiles are not square.
     """
-    n = len(images)
     # All are drawn whether used or not, so that switching one off leaves the others as they are.
-    moves = torch.randint(0, 2, (3, n), generator=generator, dtype=torch.bool)
-    contrast, brightness, noise = torch.rand((3, n, 1, 1, 1), generator=generator)
+    drawn = torch.stack([torch.rand(6, generator=generator) for generator in generators], 1)
+    moves = drawn[:3] < 0.5
+    contrast, brightness, noise = drawn[3:].view(3, -1, 1, 1, 1)
     if settings.dihedral:
         images, codes = dihedral(images, moves), dihedral(codes, moves)
     factor = 1 + settings.contrast * (2 * contrast - 1)
     offset = settings.brightness * (2 * brightness - 1)
     images = images * factor.to(images) + offset.to(images)
     if settings.noise:
-        grain = torch.randn(images.shape, generator=generator).mul_(settings.noise * noise)
-        images = images.add_(grain.to(images))
+        grain = torch.empty(images.shape)
+        for sample, generator in zip(grain, generators, strict=True):
+            sample.normal_(generator=generator)
+        images = images.add_(grain.mul_(settings.noise * noise).to(images))
     return images, codes
 
 

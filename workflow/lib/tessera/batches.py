@@ -8,7 +8,7 @@ needs no state of the loader.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
@@ -19,6 +19,7 @@ import torch
 from tessera.classes import IGNORE
 
 Batch = TypeVar("Batch")
+Tensors = tuple[torch.Tensor, ...]
 
 # Streams of randomness; a tag keeps one seed from giving the same numbers to two purposes.
 ORDER, JITTER, AUGMENTATION = 0, 1, 2
@@ -42,6 +43,9 @@ class TileBatches:
     seed : int
     jitter_px : int
         Largest shift of an origin, uniform and per visit; origins stay inside their page.
+    rows : slice, optional
+        Which samples of each batch are wanted here; all by default. Each is what it is in the
+        whole batch.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class TileBatches:
         batch: int,
         seed: int,
         jitter_px: int,
+        rows: slice = slice(None),
     ) -> None:
         if size_px < 1 or batch < 1 or jitter_px < 0 or seed < 0:
             raise ValueError(
@@ -68,6 +73,7 @@ class TileBatches:
         self.pages, self.masks = pages, masks
         self.tiles = np.asarray(tiles, dtype=np.int64).reshape(-1, 3)
         self.size_px, self.batch, self.seed, self.jitter_px = size_px, batch, seed, jitter_px
+        self.rows = range(batch)[rows]
         self._check_pages()
         self._check_tiles()
         self.n_inputs = 1 if pages[0].ndim == 2 else pages[0].shape[0]
@@ -83,15 +89,15 @@ class TileBatches:
 
         Returns
         -------
-        images : Tensor of float32, shape (batch, inputs, size_px, size_px)
+        images : Tensor of float32, shape (rows, inputs, size_px, size_px)
             Beyond the page, where it is smaller than a tile: its edge values.
-        codes : Tensor of uint8, shape (batch, size_px, size_px)
+        codes : Tensor of uint8, shape (rows, size_px, size_px)
             Beyond the page: `IGNORE`.
         """
-        size = self.size_px
-        images = np.empty((self.batch, self.n_inputs, size, size), np.float32)
-        codes = np.full((self.batch, size, size), IGNORE, np.uint8)
-        for image, code, (page, row, column) in zip(images, codes, self.origins(step), strict=True):
+        size, origins = self.size_px, self.origins(step)[self.rows]
+        images = np.empty((len(origins), self.n_inputs, size, size), np.float32)
+        codes = np.full((len(origins), size, size), IGNORE, np.uint8)
+        for image, code, (page, row, column) in zip(images, codes, origins, strict=True):
             window = np.s_[row : row + size, column : column + size]
             mask = self.masks[page][window]
             code[: mask.shape[0], : mask.shape[1]] = mask
@@ -99,7 +105,7 @@ class TileBatches:
         return torch.from_numpy(images), torch.from_numpy(codes)
 
     def origins(self, step: int) -> np.ndarray:
-        """Return page, row and column of the tiles of a step, shape (batch, 3)."""
+        """Return page, row and column of the tiles of a whole step, shape (batch, 3)."""
         visits = step * self.batch + np.arange(self.batch)
         chosen = [self._order(int(i) // len(self.tiles))[i % len(self.tiles)] for i in visits]
         origins = self.tiles[chosen]
@@ -146,10 +152,44 @@ def _padded(window: np.ndarray, size_px: int) -> np.ndarray:
     return np.pad(window, [(0, 0)] * (window.ndim - 2) + missing, mode="edge")
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """Return the generator, on the CPU, from which the augmentation of a step is drawn."""
-    state = np.random.SeedSequence([seed, step, AUGMENTATION]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
+def sample_generators(seed: int, step: int, rows: Iterable[int]) -> list[torch.Generator]:
+    """Return the generators, on the CPU, from which the augmentation of a step is drawn.
+
+    One a sample, so that a sample is the same whichever others are made beside it.
+    """
+    sequences = (np.random.SeedSequence([seed, step, AUGMENTATION, row]) for row in rows)
+    states = (int(sequence.generate_state(1, np.uint64)[0]) for sequence in sequences)
+    return [torch.Generator().manual_seed(state) for state in states]
+
+
+def on_device(
+    at: Callable[[int], Tensors], prepare: Callable[..., Tensors], device: str
+) -> Callable[[int], Tensors]:
+    """Return what makes the batch of a step ready on a device.
+
+    Parameters
+    ----------
+    at : callable of int
+        The tensors of a step, on the CPU.
+    prepare : callable of int and tensors
+        What is still done to them, on the device.
+    device : {'cpu', 'cuda'}
+        On a GPU, copying (from pinned memory) and preparing go on beside the step that computes.
+    """
+    if torch.device(device).type != "cuda":
+        return lambda step: prepare(step, *at(step))
+    stream = torch.cuda.Stream()
+
+    def ready(step: int) -> Tensors:
+        # Names the device too: a thread would otherwise begin at the first one.
+        with torch.cuda.stream(stream):
+            parts = (part.pin_memory() for part in at(step))
+            copies = [part.to(stream.device, non_blocking=True) for part in parts]
+            batch = prepare(step, *copies)
+        stream.synchronize()
+        return batch
+
+    return ready
 
 
 def prefetched(at: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:

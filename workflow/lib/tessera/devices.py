@@ -1,40 +1,71 @@
-"""Where and in which precision networks run, and what makes a device repeat itself bit by bit."""
+"""Where and in which precision networks run, whose turn it is, what makes a GPU repeat itself.
+
+Several jobs on one machine share its GPUs: each takes the first that no other job of the same user
+holds, and waits if all are held. A GPU is held by a lock on a file, which the system lets go when
+the process ends, however it ends.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import getpass
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
+
+from tessera.logs import LOG
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "tf32")
 # Names of native bf16 arithmetic in processors; without it bf16 is emulated, and slow.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+SECONDS_A_TRY = 0.2
+# Of mallopt(3): blocks that are mapped by themselves, and free memory above which some is returned.
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 
 
 @contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """Make a GPU compute the same bits each time, inside the block; a CPU does so anyway."""
+def reproducible(
+    device: torch.device, deterministic: bool = True, tf32: bool = False
+) -> Iterator[None]:
+    """Make a GPU compute the same bits each time, inside the block; a CPU does so anyway.
+
+    Parameters
+    ----------
+    device : torch.device
+    deterministic : bool
+        False lets a GPU take whatever algorithm is fastest, in whatever order it sums.
+    tf32 : bool
+        Multiply fp32 numbers with ten bits of mantissa, on GPUs that can.
+    """
     if device.type != "cuda":
         yield
         return
     # cuBLAS reads it when first used; without it PyTorch refuses deterministic products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    products = torch.backends.cuda.matmul
+    products, memory = torch.backends.cuda.matmul, torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), products.allow_tf32
+    filling = memory.fill_uninitialized_memory
     try:
-        torch.use_deterministic_algorithms(True)
-        products.allow_tf32 = False
+        torch.use_deterministic_algorithms(deterministic)
+        # It guards against reading what was never written, at the cost of writing all twice.
+        memory.fill_uninitialized_memory = False
+        products.allow_tf32 = tf32
         # Said in full: left out, `enabled` would be False.
         with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=tf32
         ):
             yield
     finally:
         torch.use_deterministic_algorithms(before[0])
-        products.allow_tf32 = before[1]
+        products.allow_tf32, memory.fill_uninitialized_memory = before[1], filling
 
 
 def resolve_device(wanted: str) -> str:
@@ -51,13 +82,132 @@ def resolve_device(wanted: str) -> str:
 
 
 def resolve_precision(wanted: str, device: str) -> str:
-    """Return 'fp32' or 'bf16'; 'auto' takes bf16 only where the device has it natively."""
+    """Return 'fp32', 'bf16' or 'tf32'; 'auto' takes bf16 only where the device has it natively."""
     if wanted not in PRECISIONS:
         raise ValueError(f"precision: {wanted!r} is none of {', '.join(PRECISIONS)}")
+    cuda = torch.device(device).type == "cuda"
+    if wanted == "tf32" and not cuda:
+        raise ValueError(f"precision: tf32 is arithmetic of GPUs, not of {device}; say fp32 there")
     if wanted != "auto":
         return wanted
-    if torch.device(device).type == "cuda":
+    if cuda:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = any(torch.cpu.get_capabilities().get(name) for name in CPU_BF16)
     return "bf16" if native else "fp32"
+
+
+@contextmanager
+def own_gpus(device: str, n: int = 1) -> Iterator[list[int]]:
+    """Hold n GPUs that no other job of this user holds; wait until there are as many.
+
+    Parameters
+    ----------
+    device : {'cpu', 'cuda'}
+        On the CPU there is nothing to hold.
+    n : int
+
+    Yields
+    ------
+    list of int
+        Which of the GPUs that this process sees; the first is made its current one, so that
+        'cuda' means it. GPUs hidden by CUDA_VISIBLE_DEVICES are left alone.
+
+    Raises
+    ------
+    ValueError
+        If the process sees fewer than n.
+    """
+    if torch.device(device).type != "cuda":
+        yield []
+        return
+    count = torch.cuda.device_count()
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
+    with held(names, n, lock_folder()) as indices:
+        torch.cuda.set_device(indices[0])
+        yield indices
+
+
+@contextmanager
+def held(names: Sequence[str], n: int, folder: Path) -> Iterator[list[int]]:
+    """Hold n of the named things, the first that are free; wait until there are as many.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The same name is the same thing, for all processes that use the same folder.
+    n : int
+    folder : Path
+        Of the locks.
+
+    Yields
+    ------
+    list of int
+        Their places among the names, ascending.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer names than n.
+
+    Notes
+    -----
+    Whoever waits holds nothing, so that no two can wait for each other; and among those that see
+    the same names one alone tries, so that many small jobs cannot keep out a large one.
+    """
+    if not 1 <= n <= len(names):
+        raise ValueError(f"devices: {n} are asked for, this job sees {len(names)}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    locks = [FileLock(folder / f"{_file_name(name)}.lock") for name in names]
+    turn = FileLock(folder / f"turn-{_file_name(*sorted(names))}.lock")
+    with ExitStack() as taken:
+        with turn:
+            told = False
+            while len(free := _first_free(locks, n)) < n:
+                if not told:
+                    LOG.info("waiting until %d of %d devices are free", n, len(names))
+                told = True
+                time.sleep(SECONDS_A_TRY)
+        for index in free:
+            taken.callback(locks[index].release)
+        yield free
+
+
+def _first_free(locks: Sequence[FileLock], n: int) -> list[int]:
+    """Take the first n that are free and return their places; none if they are fewer."""
+    taken: list[int] = []
+    for index, lock in enumerate(locks):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        taken.append(index)
+        if len(taken) == n:
+            return taken
+    for index in taken:
+        locks[index].release()
+    return []
+
+
+def _file_name(*names: str) -> str:
+    return sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def lock_folder() -> Path:
+    """The folder of this user's locks, on a disk of this machine."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return Path(tempfile.gettempdir()) / f"tessera-{user}"
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees; nothing where the C library is not glibc's.
+
+    Else every large tensor is mapped anew at each step of a training, and the system clears each
+    of its pages first. Memory is returned when the process ends.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)  # never

@@ -3,6 +3,7 @@
 The head of a network is always a softmax over the classes. Pixels coded ``IGNORE`` count
 nowhere: neither in a numerator, nor in a denominator, nor in a gradient. Everything is
 written with one-hot sums, because the gather-based kernels of some GPUs are not deterministic.
+Where several processes share a batch, all sums are over the whole of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from tessera.classes import IGNORE
+from tessera.distributed import global_sum
 
 TERMS = ("cross_entropy", "bce", "dice", "focal")
 CLASS_WEIGHTINGS = ("none", "sqrt-inverse", "inverse")
@@ -143,14 +145,15 @@ class SegmentationLoss(nn.Module):
 
 def _weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Return sum(weights * values) / sum(weights), and 0 where no weight is left."""
-    total = weights.sum()
-    return (values * weights).sum() / torch.where(total > 0, total, 1.0)
+    weighted, total = global_sum(torch.stack([(values * weights).sum(), weights.sum()]))
+    return weighted / torch.where(total > 0, total, 1.0)
 
 
 def _dice_loss(probability: torch.Tensor, hot: torch.Tensor) -> torch.Tensor:
     """Return 1 - the mean over all classes of the soft Dice of the whole batch."""
-    overlap = (probability * hot).sum((0, 2, 3))
+    overlaps = (probability * hot).sum((0, 2, 3))
     sizes = probability.sum((0, 2, 3)) + hot.sum((0, 2, 3))
+    overlap, sizes = global_sum(torch.stack([overlaps, sizes]))
     return 1 - ((2 * overlap + DICE_SMOOTH_PX) / (sizes + DICE_SMOOTH_PX)).mean()
 
 

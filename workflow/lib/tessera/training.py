@@ -2,7 +2,8 @@
 
 What happens at step n depends on the weights, the optimiser and n. So a state is just these,
 plus the history; a run that is stopped and resumed ends in the same weights, bit for bit, as
-one that was left alone (on the same machine, thread count and library versions).
+one that was left alone (on the same machine, thread count and library versions). Where several
+processes train together, all run this loop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import nn
 
 from tessera.batches import prefetched
 from tessera.devices import PRECISIONS, reproducible
+from tessera.distributed import parallel
 from tessera.networks import plain
 
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -48,8 +50,12 @@ class Settings:
     log_every : int
         Steps a row of the history.
     device : {'cpu', 'cuda'}
-    precision : {'fp32', 'bf16'}
-        'bf16' runs the network under autocast; all else stays in fp32.
+    precision : {'fp32', 'bf16', 'tf32'}
+        'bf16' runs the network under autocast; all else stays in fp32. 'tf32' is for CUDA.
+    compile : bool
+        Let `torch.compile` fuse what the network does.
+    deterministic : bool
+        Let a GPU use such algorithms only as give the same bits again.
     """
 
     optimiser: str
@@ -60,12 +66,14 @@ class Settings:
     log_every: int
     device: str
     precision: str
+    compile: bool = False
+    deterministic: bool = True
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
             raise ValueError(f"optimiser: {self.optimiser!r} is none of {', '.join(OPTIMISERS)}")
         if self.precision not in PRECISIONS[1:]:
-            raise ValueError(f"precision: {self.precision!r} must be resolved to fp32 or bf16")
+            raise ValueError(f"precision: {self.precision!r} must be resolved: {PRECISIONS[1:]}")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.log_every >= 1):
             raise ValueError(f"{self}: a learning rate, weight decay or log_every is too small")
         if not 0 < self.warm_up_share < 1:
@@ -112,7 +120,8 @@ def train(
     network, loss : nn.Module
         `loss(network(inputs), targets)` is minimised.
     batch_at : callable
-        Inputs and targets of a step, on the CPU; a pure function, called in a thread.
+        Inputs and targets of a step, or this process's part of them, on any device; a pure
+        function, called in a thread.
     n_steps : int
         Steps in all, those of `state` included.
     state : dict, optional
@@ -142,10 +151,16 @@ def train(
     rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     optimiser = OPTIMISERS[settings.optimiser](network.parameters(), **rates, fused=True)
     first, history, loss_sum = _restore(state, network, optimiser, n_steps)
-    with reproducible(device), closing(prefetched(batch_at, first, n_steps)) as batches:
+    tf32 = settings.precision == "tf32"
+    with (
+        reproducible(device, settings.deterministic, tf32),
+        parallel(network, device) as model,
+        closing(prefetched(batch_at, first, n_steps)) as batches,
+    ):
+        model = torch.compile(model) if settings.compile else model
         for done, (inputs, targets) in enumerate(batches, first + 1):
             rate = one_cycle(done - 1, n_steps, settings.learning_rate, settings.warm_up_share)
-            value = _step(network, loss, optimiser, rate, (inputs, targets), settings)
+            value = _step(model, loss, optimiser, rate, (inputs, targets), settings)
             loss_sum += value.double()
             if done % settings.log_every == 0 or done == n_steps:
                 history.append(_row(done, loss_sum, rate, settings.log_every))
@@ -170,6 +185,9 @@ def _step(
     """Take one step of the optimiser and return the loss before it."""
     inputs, targets = batch
     device = torch.device(settings.device)
+    for part in batch:
+        if part.is_cuda:  # made on another stream, whose next batch must not overwrite it yet
+            part.record_stream(torch.cuda.current_stream())
     # Convolutions are several times slower where the layouts of input and weights differ.
     layout = torch.channels_last if inputs.ndim == 4 else torch.preserve_format
     inputs = inputs.to(device, memory_format=layout)
