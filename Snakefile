@@ -9,8 +9,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/annotate.smk"
 include: "workflow/rules/normalise.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/tile.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
@@ -23,6 +25,7 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
+        plan_for("train"),
         "results/report.html",
         "results/folds.tsv",
         "results/metrics.tsv",

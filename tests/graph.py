@@ -1,4 +1,4 @@
-"""Print the graph of a study as JSON, inputs by output, without running anything.
+"""Print the graph of a study as JSON, inputs and resources by output, without running anything.
 
 Snakemake's summary knows the inputs of finished jobs only; its API builds the whole graph.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 from snakemake.api import ConfigSettings, OutputSettings, ResourceSettings, SnakemakeApi
 
 
-def main(snakefile: Path, folder: Path, config: Path) -> dict[str, list[str]]:
-    """Input files of every output in the graph."""
+def main(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
+    """Input files and resources of the job that makes each output in the graph."""
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -23,7 +23,10 @@ def main(snakefile: Path, folder: Path, config: Path) -> dict[str, list[str]]:
         with contextlib.redirect_stdout(sys.stderr):
             workflow.dag().printd3dag()
         return {
-            str(output): sorted(map(str, job.input))
+            str(output): {
+                "input": sorted(map(str, job.input)),
+                "resources": {name: str(value) for name, value in job.resources.items()},
+            }
             for job in workflow._workflow.dag.jobs
             for output in job.output
         }

@@ -1,5 +1,7 @@
 """From config and files to a study: labels out of containers, contradictions, what was placed."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +62,10 @@ def test_plain_labels_are_no_paths(stack):
         ({"classes": {"a": 0, "all": 1}}, "'all' should not be valid"),
         ({"other": "c"}, "`other: c` is none of the classes"),
         ({"normalise": {"low_percentile": 60, "high_percentile": 40}}, "is not below"),
-        ({"tile": {"size_px": 100}}, "tile.size_px: 100 is no multiple of the stride, 8"),
+        (
+            {"tile": {"size_px": 100}, "train": {"channels": [1, 2, 3, 4]}},
+            "tile.size_px: 100 is no multiple of the stride, 8",
+        ),
         (
             {"train": {"loss": dict.fromkeys(("cross_entropy", "bce", "dice", "focal"), 0)}},
             "above 0",
@@ -106,3 +111,41 @@ def test_sheet_that_is_missing_or_no_table_is_named(tmp_path, monkeypatch):
     (tmp_path / "sheet.tsv").write_bytes(b"")
     with pytest.raises(BadInput, match=r"sheet: sheet.tsv: is no table"):
         prepared(config(sheet="sheet.tsv"), SCHEMAS)
+
+
+PLANNED = """\
+tile: {size_px: 96, stride_px: 48}
+train:
+  {channels: [4, 8, 16], batch: 2, epochs: 2, jitter_px: 4, loss: {dice: 1}, class_weights: none}
+made: {tile: {}, train: {}, calibrate: {}}
+"""
+
+
+def with_plan(text, row, **blocks):
+    Path("results").mkdir(exist_ok=True)
+    Path("results/plan.yaml").write_text(text)
+    return study_of(row, **blocks)
+
+
+def test_a_plan_fills_what_is_open(stack):
+    found = with_plan(PLANNED, stack, train={"batch": 3})
+    assert found.settings("tile")["size_px"] == 96
+    assert found.settings("train")["batch"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks", "words"),
+    [
+        ("tile: [", {}, r"plan: results/plan.yaml: is damaged: it is no YAML"),
+        (PLANNED.replace("batch: 2", "batch: 0"), {}, r"plan.yaml: train.batch: 0 is less than"),
+        (PLANNED.replace("96", "90"), {}, r"with this plan, tile.size_px: 90 is no multiple"),
+        (
+            PLANNED,
+            {"train": {"channels": [1] * 8}},
+            r"96 is no multiple of the stride, 128",
+        ),
+    ],
+)
+def test_a_plan_that_is_damaged_or_contradicts_the_config_is_refused(stack, text, blocks, words):
+    with pytest.raises(BadInput, match=words):
+        with_plan(text, stack, **blocks)

@@ -20,7 +20,7 @@ def test_the_config_as_it_comes_needs_nothing_but_classes():
         ({"classes": {"a": 0, "../b": 1}}, "classes: "),
         ({"classes": {"a": 0, "all": 1}}, "classes: "),
         ({"ignore": "red"}, "ignore: "),
-        ({"predict": {"core_px": 100}}, "predict.core_px: "),
+        ({"predict": {"symmetries": 3}}, "predict.symmetries: "),
         ({"split": {"method": "random"}}, "split.method: "),
         ({"trian": {}}, "Additional properties"),
         ({"resources": {"train": {"gpus": 1}}}, "resources.train: "),

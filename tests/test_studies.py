@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import SHEET, annotated, config, expanded
+from tessera.digests import digest
+from tessera.planning import OPEN, Plan
 from tessera.studies import WHOLE, Study
 
 CELLS = annotated(
@@ -18,11 +20,25 @@ CELLS = annotated(
 )
 
 
-def study(cells=CELLS, sha256=None, code=lambda script: script, **blocks):
+VALUES = {
+    "size_px": 192,
+    "stride_px": 96,
+    "channels": [4, 8],
+    "batch": 16,
+    "epochs": 60,
+    "jitter_px": 48,
+    "loss": {"dice": 1.0},
+    "class_weights": "none",
+}
+VALUES_OF_TILE = {key: VALUES[key] for key in OPEN["tile"]}
+PLAN = Plan(VALUES, {step: {} for step in OPEN})
+
+
+def study(cells=CELLS, sha256=None, code=lambda script: script, plan=PLAN, **blocks):
     """A study whose raw files have their own paths as digests, but for those in `sha256`."""
     rows = expanded(cells)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code)
+    return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code, plan)
 
 
 def test_every_row_is_in_one_shard():
@@ -228,7 +244,7 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
         ("normalise", {"low_percentile": 1.0}),
         ("tile", {"stride_px": 64}),
         ("train", {"epochs": 3}),
-        ("predict", {"core_px": 256}),
+        ("predict", {"symmetries": 4}),
         ("split", {"duplicates": "allow"}),
         ("summarise", {"draws": 500}),
         ("report", {"title": "Another"}),
@@ -271,3 +287,83 @@ def test_a_group_that_joins_later_leaves_the_network_of_its_fold():
     for fold in after.fold_names:
         same = before.lineage("train", "0", fold) == after.lineage("train", "0", fold)
         assert same == (fold == own)
+
+
+# ---------------------------------------------------------------------------------- the plan
+
+
+def made(**others):
+    """A study whose plan was made from it, as the rule does."""
+    told = {step: study(plan=None, **others).identity(step) for step in OPEN}
+    settings = {step: study(**others).settings(step) for step in OPEN}
+    return Plan(VALUES, {step: {digest(settings[step]): told[step]} for step in OPEN})
+
+
+@pytest.mark.parametrize("stated", [{}, {"tile": {"size_px": 64}}, {"tile": VALUES_OF_TILE}])
+def test_making_the_plan_changes_no_lineage(stated):
+    before = lineages(study(plan=None, **stated))
+    assert lineages(study(plan=made(**stated), **stated)) == before
+
+
+def test_data_that_join_later_leave_a_plan_and_what_follows_from_it():
+    plan = made()
+    cells = [*CELLS, *annotated(("z", 2, {"cohort": "1"}))]
+    before, after = study(plan=plan), study(cells, plan=plan)
+    for step in OPEN:
+        assert before.identity(step) == after.identity(step)
+    assert before.lineage("tile", "a") == after.lineage("tile", "a")
+    corrected = study(sha256={"data/c_001.mask.tif": "corrected"}, plan=plan)
+    assert corrected.lineage("tile", "a") == before.lineage("tile", "a")
+
+
+def test_without_a_plan_all_that_it_will_be_made_from_counts():
+    before = study(plan=None)
+    corrected = study(sha256={"data/c_001.mask.tif": "corrected"}, plan=None)
+    tested = study(sha256={"data/t_001.mask.tif": "corrected"}, plan=None)
+    assert before.lineage("tile", "a") != corrected.lineage("tile", "a")
+    assert before.lineage("tile", "a") == tested.lineage("tile", "a")
+
+
+def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
+    late = annotated(("a", 1, {"cohort": "2"}), ("z", 2, {"cohort": "1"}))
+    found = study([*CELLS, *late])
+    assert set(found.surveyed) == {*"abcdef", "s"}
+    assert found.surveyed["a"] == ["a_000", "a_001", "a_002"]
+
+
+@pytest.mark.parametrize(
+    ("value", "steps"),
+    [
+        ({"epochs": 3}, {"train"}),
+        ({"stride_px": 48}, {"tile"}),
+        ({"size_px": 64}, {"tile", "calibrate"}),
+        ({"batch": 8}, {"train", "calibrate"}),
+    ],
+    ids=str,
+)
+def test_an_edited_value_concerns_the_steps_that_use_it(value, steps):
+    plan = made()
+    before, after = study(plan=plan), study(plan=Plan(VALUES | value, plan.made))
+    assert {step for step in OPEN if before.identity(step) != after.identity(step)} == steps
+
+
+def test_what_the_config_states_wins():
+    found = study(train={"batch": 3})
+    assert found.settings("train")["batch"] == 3
+    assert found.settings("train")["epochs"] == 60
+    assert found.settings("calibrate")["batch"] == 3
+    # The same value as the plan's is no change.
+    plan = made()
+    same = study(plan=plan, train={"batch": VALUES["batch"]})
+    assert lineages(same) == lineages(study(plan=plan))
+
+
+def test_only_what_is_open_waits_for_the_plan():
+    assert study().waits_for_plan("tile")
+    closed = study(tile=VALUES_OF_TILE)
+    assert not closed.waits_for_plan("tile")
+    assert closed.waits_for_plan("train")
+    # The side of a tile is training's business too.
+    stated = {key: VALUES[key] for key in OPEN["train"]}
+    assert study(train=stated).waits_for_plan("train")
+    assert not study(train=stated, tile=VALUES_OF_TILE).waits_for_plan("train")

@@ -1,6 +1,7 @@
 """The real Snakefile on a tiny study: what comes out, and which jobs a change plans."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,21 @@ import pandas as pd
 import pytest
 import tifffile
 
+from tessera.calibration import Calibration, expected
+from tessera.files import read_table
 from tiny_study import ROOT, SIDE_PX, draw, jobs
 
 ONCE = {"summarise": ["-"], "report": ["-"]}
 FOLD_OF = {"a": "0", "b": "2", "c": "1", "d": "0"}
 """What GroupKFold makes of four groups of the same size and three folds."""
+PLAN, CALIBRATION = "results/plan.yaml", "results/calibration.yaml"
+EVERY_NETWORK = {
+    "train": list("012"),
+    "predict": [*"abcdt", "u+unlabelled"],
+    "evaluate": list("abcdt"),
+    **ONCE,
+}
+"""What a new recipe makes anew."""
 
 
 def others(*folds: str) -> list[str]:
@@ -80,7 +91,7 @@ def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finish
         read = {Path(path).name for path in inputs[f"results/networks/seed-0/fold-{fold}.pt"]}
         trained = set(in_folds(*others(fold)))
         names = {f"{group}.{end}" for group in trained for end in ("tif", "parquet")}
-        assert read == names
+        assert read == {*names, "plan.yaml"}
         for group in in_folds(fold):
             networks = {
                 path for path in inputs[f"results/predictions/{group}"] if path.endswith(".pt")
@@ -93,10 +104,11 @@ def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finish
 
 def test_same_inputs_give_the_same_bytes(finished, fresh):
     fresh.run()
+    unlike = (".snakemake_timestamp", "calibration.yaml")  # times
     products = [
         path.relative_to(fresh.folder)
         for path in sorted((fresh.folder / "results").rglob("*"))
-        if path.is_file() and "logs" not in path.parts and path.name != ".snakemake_timestamp"
+        if path.is_file() and "logs" not in path.parts and path.name not in unlike
     ]
     assert len(products) > 50
     different = [
@@ -152,6 +164,14 @@ def test_comment_in_a_module_plans_nothing_and_a_line_all_that_import_it(study, 
     assert study.plan(root=clone) == jobs(**ONCE)
 
 
+def test_another_way_to_plan_plans_nothing(study, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "demo", "results"))
+    with (clone / "workflow/lib/tessera/surveys.py").open("a", encoding="utf-8") as file:
+        file.write("\nA_LINE = 1\n")
+    assert study.plan(root=clone) == []
+
+
 def test_reordered_sheet_plans_nothing(study):
     study.write_sheet(study.sheet.sample(frac=1, random_state=1))
     assert study.plan() == []
@@ -196,8 +216,10 @@ def test_corrected_mask_plans_what_learnt_from_it(study):
         evaluate=[*predicted, "b"],
         **ONCE,
     )
+    before = (study.folder / PLAN).read_bytes()
     study.run()
     assert study.plan() == []
+    assert (study.folder / PLAN).read_bytes() == before
 
 
 def test_restored_file_plans_nothing(study):
@@ -270,6 +292,104 @@ def test_frozen_folds_survive_a_removal(study):
     assert "would move" in study.refused("-n")
 
 
+# -------------------------------------------------------------------------- plan and calibration
+
+
+def edit_plan(study, old, new):
+    path = study.folder / PLAN
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_edited_plan_runs_what_uses_the_value(study):
+    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: inverse # rare, but clear")
+    assert study.plan() == jobs(**EVERY_NETWORK)
+    # Another loss may take another time.
+    edit_plan(study, "dice: 1.0", "dice: 0.5")
+    assert study.plan() == jobs(**EVERY_NETWORK, calibrate=["-"])
+    study.run("--", "results/networks/seed-0/fold-0.pt")
+    left = jobs(**{**EVERY_NETWORK, "train": ["1", "2"]})
+    assert study.plan() == left
+
+
+def test_stated_values_win_and_stating_what_was_planned_plans_nothing(study):
+    study.configure(train={"class_weights": "sqrt-inverse"})
+    assert study.plan() == []
+    study.configure(train={"class_weights": "none"})
+    assert study.plan() == jobs(**EVERY_NETWORK)
+
+
+def test_planning_again_keeps_what_comes_out_the_same(study):
+    made = (study.folder / PLAN).read_bytes()
+    study.run("replan")
+    assert (study.folder / PLAN).read_bytes() == made
+    assert not (study.folder / "results/plan.1.yaml").exists()
+    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: inverse")
+    edited = (study.folder / PLAN).read_bytes()
+    study.run("replan")
+    assert (study.folder / PLAN).read_bytes() == made
+    assert (study.folder / "results/plan.1.yaml").read_bytes() == edited
+    assert study.plan() == []
+
+
+def test_deleted_plan_is_made_again_and_what_followed_from_it(study):
+    (study.folder / PLAN).unlink()
+    assert study.plan() == jobs(**EVERY_NETWORK, plan=["-"])
+
+
+def test_damaged_plan_stops_the_run(study):
+    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: heavy")
+    said = study.refused("-n")
+    assert "plan: results/plan.yaml: train.class_weights: 'heavy' is not one of" in said
+    assert "1 fault:" in said
+
+
+def test_tiles_wait_for_the_plan_that_decides_them(fresh):
+    fresh.configure(tile={"size_px": "auto", "stride_px": "auto"})
+    tiles = "results/tiles/a.parquet"
+    assert PLAN in fresh.inputs()[tiles]
+    fresh.run("--", tiles)
+    # Of 80 px: two tiles across would be smaller than a tile may be.
+    assert "size_px: 64" in (fresh.folder / PLAN).read_text(encoding="utf-8")
+    assert set(pd.read_parquet(fresh.folder / tiles)["row"]) == {0, 16}
+    assert "Nothing to be done" in fresh.run("-n", "--", tiles)
+
+
+def test_a_training_says_and_asks_for_what_it_will_take(study):
+    logs = sorted((study.folder / ".snakemake/log").glob("*.log"))
+    said = "".join(path.read_text(encoding="utf-8") for path in logs)
+    found = re.findall(r"fold (\d), seed 0: (\d+) steps, about 1 min, (0\.\d) GB", said)
+    assert sorted(fold for fold, _, _ in found) == list("012")
+    network = "results/networks/seed-0/fold-1.pt"
+    study.configure(train={"learning_rate": 0.001})
+    assert study.plan() == jobs(**EVERY_NETWORK)
+    calibration = Calibration.parse((study.folder / CALIBRATION).read_text(encoding="utf-8"))
+    takes = expected(calibration, read_table(study.folder / "results/folds.tsv"), "1", 2, 4)
+    assert ("1", str(takes.steps)) in {(fold, steps) for fold, steps, _ in found}
+    asked = study.resources(network)
+    assert asked["mem_mb"] == str(takes.mem_mb(1))
+    assert asked["runtime"] == str(takes.runtime(1))
+
+
+def test_calibration_trains_nothing(study):
+    (study.folder / CALIBRATION).unlink()
+    assert study.plan() == []
+    study.configure(resources={"train": {"cpus": 2}})
+    assert study.plan() == []
+
+
+def test_what_a_training_takes_is_not_measured_where_it_is_stated(fresh):
+    network = "results/networks/seed-0/fold-1.pt"
+    assert CALIBRATION in fresh.inputs()[network]
+    assert fresh.resources(network)["runtime"] == "<TBD>"
+    fresh.configure(resources={"train": {"cpus": 1, "runtime": 7, "mem_mb": 1234}})
+    assert CALIBRATION not in fresh.inputs()[network]
+    assert jobs(calibrate=["-"])[0] not in fresh.plan()
+    assert fresh.resources(network)["runtime"] == "7"
+    assert fresh.resources(network)["mem_mb"] == "1234"
+
+
 # ----------------------------------------------------------------------------------- other kinds
 
 
@@ -283,7 +403,7 @@ def test_train_and_test_rows_only_make_one_network(fresh):
     ]
     inputs = fresh.inputs()
     read = {Path(path).stem for path in inputs["results/networks/seed-0/fold-all.pt"]}
-    assert read == {"a", "b", "c", "d", "folds"}
+    assert read == {"a", "b", "c", "d", "folds", "plan", "calibration"}
     # No network may judge what it learnt from.
     assert "results/predictions/a" not in inputs
     assert "results/predictions/t" in inputs
@@ -297,7 +417,7 @@ def test_leave_one_group_out_and_predefined_folds(fresh):
     fresh.write_sheet(rows)
     fresh.configure(split={"method": "predefined"})
     read = fresh.inputs()["results/networks/seed-0/fold-0.pt"]
-    assert {Path(path).stem for path in read} == {"c", "d", "folds"}
+    assert {Path(path).stem for path in read} == {"c", "d", "folds", "plan", "calibration"}
 
 
 def test_slurm_profile_plans(fresh):

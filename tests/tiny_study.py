@@ -24,7 +24,6 @@ CONFIG = {
     "tile": {"size_px": 32, "stride_px": 24},
     "split": {"folds": 3},
     "train": {"channels": [4, 8], "epochs": 2, "batch": 4, "jitter_px": 8, "precision": "fp32"},
-    "predict": {"core_px": 48},
     "resources": {"train": {"cpus": 1}, "predict": {"cpus": 1}},
 }
 
@@ -103,13 +102,21 @@ class TinyStudy:
         done = self.snakemake("-n", root=root)
         if done.returncode != 0:
             raise AssertionError(done.stdout)
-        jobs = re.findall(r"^Job \d+: (.+)$", done.stdout, re.MULTILINE)
+        # Without what a training is expected to take.
+        jobs = re.findall(r"^Job \d+: ([^:\n]+)", done.stdout, re.MULTILINE)
         if not jobs and "Nothing to be done" not in done.stdout:
             raise AssertionError(done.stdout)
         return sorted(jobs)
 
     def inputs(self) -> dict[str, set[str]]:
         """Input files of every output in the graph, run or not."""
+        return {output: set(job["input"]) for output, job in self._graph().items()}
+
+    def resources(self, output: str) -> dict[str, str]:
+        """What the job that makes an output asks for, as far as it is known before a run."""
+        return self._graph()[output]["resources"]
+
+    def _graph(self) -> dict[str, dict]:
         paths = (ROOT / "Snakefile", self.folder, self.config)
         done = subprocess.run(
             [sys.executable, str(GRAPH), *map(str, paths)],
@@ -117,7 +124,7 @@ class TinyStudy:
             text=True,
             check=True,
         )
-        return {output: set(files) for output, files in json.loads(done.stdout).items()}
+        return json.loads(done.stdout)
 
 
 def draw(folder: Path, micrograph: str, labelled: bool = True) -> dict[str, str]:
@@ -156,7 +163,9 @@ def jobs(**of: list[str]) -> list[str]:
         "ingest": "Reading the micrographs of {}",
         "annotate": "Reading the masks of {}",
         "normalise": "Normalising the micrographs of {}",
+        "plan": "Planning from the first cohort",
         "tile": "Tiling the micrographs of {}",
+        "calibrate": "Timing a few steps of training",
         "train": "Training the network of fold {}, seed 0",
         "predict": "Predicting the micrographs of {}",
         "evaluate": "Scoring the predictions of {}",

@@ -6,6 +6,12 @@ DEFINES:
     raw_files           of a shard: what the sheet's column names
     of_training_shards  files of all shards that a fold's networks may learn from
     gate                of a network: the audit of the folds, unless it is trained already
+    calibration_for     of a network: what a step costs, where its training has to know
+    training_takes      of a network: steps, time and memory in words, once they are known
+    plan_for            of a step: the plan, if the config leaves something open
+    plan_settings       all that the plan is made from beside files
+    settled             of a step: its settings, what the config leaves open taken from the plan
+    settled_by_step     the same of several steps
     own_networks        of a shard: those that may predict it
     upstream_of         of a job: the digest of all that it reads
     resources_of        of a rule: what the config says
@@ -21,8 +27,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
 from snakemake.exceptions import WorkflowError
 
 from tessera import problems
+from tessera.calibration import Calibration, expected
 from tessera.digests import code_version
-from tessera.preparation import prepared
+from tessera.files import read_table
+from tessera.planning import AUTO, OPEN, is_open, memory_mb
+from tessera.preparation import plan_so_far, prepared
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -54,16 +63,95 @@ def of_training_shards(pattern):
     return lambda wildcards: expand(pattern, shard=study.training_shards(wildcards.fold))
 
 
+def is_trained(wildcards):
+    stem = f"results/networks/seed-{wildcards.seed}/fold-{wildcards.fold}"
+    lineage, network = Path(f"{stem}.lineage"), Path(f"{stem}.pt")
+    if not (network.is_file() and lineage.is_file()):
+        return False
+    return lineage.read_text(encoding="utf-8") == study.lineage("train", *wildcards)
+
+
 def gate(wildcards):
     # Not ancient(): Snakemake looks at no params of a job downstream of one that will run, and then
     # lets an ancient input start nothing, so that a network could stay stale. A trained network
     # needs no gate; any other runs when the audit does.
-    stem = f"results/networks/seed-{wildcards.seed}/fold-{wildcards.fold}"
-    lineage, network = Path(f"{stem}.lineage"), Path(f"{stem}.pt")
-    if network.is_file() and lineage.is_file():
-        if lineage.read_text(encoding="utf-8") == study.lineage("train", *wildcards):
-            return []
-    return "results/folds.tsv"
+    return [] if is_trained(wildcards) else "results/folds.tsv"
+
+
+def calibration_for(wildcards):
+    # A gate for the same reason: measuring anew must train nothing.
+    asked = resources_said("train")
+    is_known = AUTO not in (asked["mem_mb"], asked["runtime"])
+    return [] if is_known or is_trained(wildcards) else "results/calibration.yaml"
+
+
+def known_by_now(step):
+    settings = study.settings(step, study.plan or plan_so_far())
+    if is_open(step, settings):
+        raise FileNotFoundError(2, "no plan yet", "results/plan.yaml")
+    return settings
+
+
+def expectation(wildcards):
+    text = Path("results/calibration.yaml").read_text(encoding="utf-8")
+    folds, train = read_table("results/folds.tsv"), known_by_now("train")
+    return expected(Calibration.parse(text), folds, wildcards.fold, train["epochs"], train["batch"])
+
+
+def training_takes(wildcards, input):
+    try:
+        return f": {expectation(wildcards)}"
+    except FileNotFoundError:  # asked again when the job is due
+        return ""
+
+
+def asked_of_training(name):
+    def amount(wildcards, input, attempt):
+        try:
+            return getattr(expectation(wildcards), name)(attempt)
+        except FileNotFoundError as error:
+            # What will be there makes Snakemake say <TBD>, and ask again when the job is due.
+            # Nothing will be for a network that is trained, and made again by force.
+            if error.filename in input:
+                raise
+            return config["resources"]["default"][name]
+
+    return amount
+
+
+def asked_of_calibration(wildcards, input, attempt):
+    settings = known_by_now("calibrate")
+    needed = memory_mb(*(settings[key] for key in ("size_px", "channels", "batch")))
+    return max(config["resources"]["default"]["mem_mb"], attempt * 3 * needed // 2)
+
+
+def plan_for(step):
+    if not study.waits_for_plan(step):
+        return []
+    # Snakemake 9.27 looks at times whatever the triggers are, so that an edited plan would run all
+    # that read it, not what uses the edited value. Once there is a plan, no job makes it, and
+    # ancient() is safe (see `gate`).
+    return ["results/plan.yaml"] if study.plan is None else [ancient("results/plan.yaml")]
+
+
+def plan_settings():
+    return {
+        "stated": {step: study.stated(step) for step in OPEN},
+        "lineages": {step: study.identity(step) for step in OPEN},
+        "n_folds": len(set(study.folds["fold"])),
+        "train_resources": {key: resources_said("train")[key] for key in ("mem_mb", "cpus")},
+        "code": code_version("plan.py"),
+    }
+
+
+def settled(step):
+    # A function of `input` makes a param that triggers nothing: the lineage does. And it is asked
+    # again when the job is due: by then this very run may have made the plan.
+    return lambda wildcards, input: study.settings(step, study.plan or plan_so_far())
+
+
+def settled_by_step(*steps):
+    return lambda wildcards, input: {step: settled(step)(wildcards, input) for step in steps}
 
 
 def own_networks(wildcards):
@@ -73,10 +161,24 @@ def own_networks(wildcards):
     ]
 
 
+def resources_said(step):
+    return config["resources"]["default"] | config["resources"].get(step, {})
+
+
 def resources_of(step):
-    asked = config["resources"]["default"] | config["resources"].get(step, {})
-    gpus = 0 if config["device"] == "cpu" else asked["gpu"]
-    return asked | {"gpu": gpus, "device": config["device"]}
+    asked = resources_said(step)
+    if step in ("plan", "calibrate"):  # they look at what training will have
+        train = resources_said("train")
+        keys = ("gpu",) if step == "plan" else ("gpu", "cpus", "mem_mb", "devices")
+        asked |= {key: train[key] for key in keys}
+    gpus = asked["gpu"] * (asked.get("devices", 1) if step == "train" else 1)
+    asked |= {"gpu": 0 if config["device"] == "cpu" else gpus, "device": config["device"]}
+    if step == "calibrate" and asked["mem_mb"] == AUTO:
+        asked["mem_mb"] = asked_of_calibration
+    if step == "train":
+        names = [name for name in ("mem_mb", "runtime") if asked[name] == AUTO]
+        asked |= {name: asked_of_training(name) for name in names}
+    return asked
 
 
 onerror:

@@ -43,7 +43,7 @@ rule report:
     params:
         **study.settings("report"),
         shards=study.placement(study.predicted),
-        study={"split": study.settings("split"), "train": study.settings("train")},
+        study=settled_by_step("split", "train"),
         page=[file_digest(path) for path in page_parts],
         code=code_version("report.py"),
         upstream=study.upstream("report"),

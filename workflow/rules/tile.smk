@@ -3,6 +3,7 @@ Where training examples are cut, what each holds and whether it is used.
 
 INPUTS:
     results/normalised/{shard}.tif, results/masks/{shard}.tif, .tsv
+    results/plan.yaml, where the config leaves something open
 
 OUTPUTS:
     results/tiles/{shard}.parquet: one row a tile
@@ -14,6 +15,7 @@ rule tile:
         normalised="results/normalised/{shard}.tif",
         masks="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",
+        plan=plan_for("tile"),
     output:
         "results/tiles/{shard}.parquet",
     log:
@@ -24,7 +26,8 @@ rule tile:
     resources:
         **resources_of("tile"),
     params:
-        **study.settings("tile"),
+        settings=settled("tile"),
+        identity=study.identity("tile"),
         code=code_version("tile.py"),
         upstream=upstream_of("tile"),
     message:

@@ -4,6 +4,8 @@ One network a fold and seed, from the shards of the other folds: no held-out fil
 INPUTS:
     results/normalised/{shard}.tif, results/masks/{shard}.tif, results/tiles/{shard}.parquet of the
     fold's training shards; results/folds.tsv as the gate of what is not trained yet
+    results/plan.yaml, where the config leaves something open; results/calibration.yaml, where it
+    leaves time or memory open
 
 OUTPUTS:
     results/networks/seed-{seed}/fold-{fold}.pt, .history.tsv, .lineage: the digest of all that
@@ -19,6 +21,8 @@ rule train:
         masks=of_training_shards("results/masks/{shard}.tif"),
         tiles=of_training_shards("results/tiles/{shard}.parquet"),
         folds=gate,
+        plan=plan_for("train"),
+        calibration=calibration_for,
     output:
         network="results/networks/seed-{seed}/fold-{fold}.pt",
         history="results/networks/seed-{seed}/fold-{fold}.history.tsv",
@@ -31,11 +35,11 @@ rule train:
     resources:
         **resources_of("train"),
     params:
-        **study.settings("train"),
-        size_px=config["tile"]["size_px"],
+        settings=settled_by_step("tile", "train"),
+        takes=training_takes,
         code=code_version("train.py"),
         lineage=lambda wildcards: study.lineage("train", *wildcards),
     message:
-        "Training the network of fold {wildcards.fold}, seed {wildcards.seed}"
+        "Training the network of fold {wildcards.fold}, seed {wildcards.seed}{params.takes}"
     script:
         "../scripts/train.py"

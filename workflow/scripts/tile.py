@@ -51,16 +51,17 @@ def _misfits(normalised: str, known: pd.DataFrame) -> list[Problem]:
 
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
+        settings = snakemake.params.settings
         main(
             snakemake.input.normalised,
             snakemake.input.masks,
             snakemake.input.table,
             snakemake.output[0],
             TileGrid(
-                n_classes=len(snakemake.params.classes),
-                size_px=snakemake.params.size_px,
-                stride_px=snakemake.params.stride_px,
-                background_share=snakemake.params.background_share,
-                seed=snakemake.params.seed,
+                n_classes=len(settings["classes"]),
+                size_px=settings["size_px"],
+                stride_px=settings["stride_px"],
+                background_share=settings["background_share"],
+                seed=settings["seed"],
             ),
         )

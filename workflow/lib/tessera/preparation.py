@@ -13,12 +13,14 @@ from tessera import folds, sheets
 from tessera.classes import ClassTable
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
+from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.schemas import faults
 from tessera.studies import WHOLE, Study
 
 DIGESTS = ".snakemake/tessera/digests.tsv"
 FOLDS = "results/folds.tsv"
+PLAN = "results/plan.yaml"
 
 
 def prepared(config: dict[str, Any], schemas: Path) -> Study:
@@ -34,16 +36,17 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
     Raises
     ------
     BadInput
-        With every fault of the config, or every bad row of the sheet.
+        With every fault of the config or the plan, or every bad row of the sheet.
     """
-    _check_config(config, _schema(schemas, "config"))
+    plan = plan_so_far()
+    _check_config(config, _schema(schemas, "config"), plan)
     sheet = config["sheet"]
     grouped = config["split"]["group"] == "column"
     rows = sheets.expand(_cells(sheet), sheet, _schema(schemas, "micrographs"), grouped)
     raise_if(_missing(rows))
     rows["label"] = _labels(rows)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version)
+    study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version, plan)
     raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
@@ -54,7 +57,18 @@ def _schema(folder: Path, name: str) -> dict[str, Any]:
     return yaml.safe_load((folder / f"{name}.schema.yaml").read_text(encoding="utf-8"))
 
 
-def _check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
+def plan_so_far() -> Plan | None:
+    """The plan, if it has been made; `BadInput` if it is damaged."""
+    try:
+        return Plan.parse(Path(PLAN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # UnicodeDecodeError is one too
+        what = f"is damaged: {error}; mend it, or delete it to plan again"
+        raise BadInput([Problem("plan", PLAN, what)]) from error
+
+
+def _check_config(config: dict[str, Any], schema: dict[str, Any], plan: Plan | None) -> None:
     if config.get("classes") is None:
         what = "none declared; say what stands for each class in your masks, see config/README.md"
         raise BadInput([Problem("config", "classes", what)])
@@ -63,23 +77,36 @@ def _check_config(config: dict[str, Any], schema: dict[str, Any]) -> None:
         ClassTable.from_config(config["classes"], config["ignore"], config["other"])
     except ValueError as error:
         raise BadInput([Problem("config", "classes", str(error))]) from error
-    raise_if(Problem("config", "config", fault) for fault in _contradictions(config))
+    if plan is None:
+        raise_if(Problem("config", "config", fault) for fault in _contradictions(config))
+        return
+    settled = config | {step: filled(step, config[step], plan.values) for step in BLOCKS}
+    raise_if(Problem("plan", PLAN, fault) for fault in faults(settled, schema))
+    if settled == config:
+        raise_if(Problem("config", "config", fault) for fault in _contradictions(config))
+    remedy = "mend either side, or delete the plan to plan again"
+    raise_if(
+        Problem("config", PLAN, f"with this plan, {fault}; {remedy}")
+        for fault in _contradictions(settled)
+    )
 
 
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     """What no schema can say: values that are right alone and wrong together."""
-    weights, n_classes = config["train"]["loss"], len(config["classes"])
-    if not any(weights.values()):
+    loss, n_classes = config["train"]["loss"], len(config["classes"])
+    if loss != AUTO and not any(loss.values()):
         yield "train.loss: at least one weight must be above 0"
-    if weights["bce"] > 0 and n_classes != 2:
+    if loss != AUTO and loss.get("bce", 0) > 0 and n_classes != 2:
         yield f"train.loss.bce: is for two classes, this study has {n_classes}"
     low, high = (config["normalise"][f"{end}_percentile"] for end in ("low", "high"))
     if low >= high:
         yield f"normalise: low_percentile {low} is not below high_percentile {high}"
-    deepest = 2 ** (len(config["train"]["channels"]) - 1)
-    for block, key in (("tile", "size_px"), ("predict", "core_px")):
-        if config[block][key] % deepest:
-            yield f"{block}.{key}: {config[block][key]} is no multiple of the stride, {deepest}"
+    channels = config["train"]["channels"]
+    if channels == AUTO:
+        return
+    size_px, deepest = config["tile"]["size_px"], 2 ** (len(channels) - 1)
+    if size_px != AUTO and size_px % deepest:
+        yield f"tile.size_px: {size_px} is no multiple of the stride, {deepest}"
 
 
 def _cells(sheet: str) -> pd.DataFrame:

@@ -4,6 +4,9 @@ Everything here is known from the config, the sheet and the digests of the raw f
 runs. The lineage of a product is the digest of all that decides it: raw bytes, settings and code of
 its own step and of every step before. A job that lists the lineage of what it reads among its
 params runs again when, and only when, its result can have changed.
+
+Where the config leaves settings to the plan, and no plan is there yet, the digest of all that it
+will be made from stands for them. The plan then keeps it, so that making it changes no lineage.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import pandas as pd
 
 from tessera.digests import digest
 from tessera.folds import assign_folds
+from tessera.planning import OPEN, Plan, filled, is_open
 from tessera.shards import assign_shards
 
 WHOLE = "all"
@@ -39,6 +43,8 @@ class Study:
         Digest of each raw file, by path.
     code : callable
         Digest of the code of a script, by its name.
+    plan : Plan, optional
+        What settles the values that the config leaves open, once it is made.
     """
 
     rows: pd.DataFrame
@@ -46,6 +52,7 @@ class Study:
     config: Mapping[str, Any]
     sha256: Mapping[str, str]
     code: Callable[[str], str]
+    plan: Plan | None = None
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -142,12 +149,64 @@ class Study:
         key = (step, *of)
         if key not in self._lineages:
             self._lineages[key] = digest(
-                self.settings(step), self.code(f"{step}.py"), self.upstream(step, *of)
+                self.identity(step), self.code(f"{step}.py"), self.upstream(step, *of)
             )
         return self._lineages[key]
 
-    def settings(self, step: str) -> dict[str, Any]:
-        """The config that reaches a step's params."""
+    def identity(self, step: str) -> Any:
+        """What stands for a step's settings in lineages: themselves, or where they are from."""
+        key = ("identity", step)
+        if step not in OPEN:
+            return self.settings(step)
+        if key not in self._lineages:
+            settings = self.settings(step)
+            if self.plan is not None:
+                self._lineages[key] = self.plan.identity(step, settings)
+            elif is_open(step, settings):
+                self._lineages[key] = digest(step, self._prospect)
+            else:
+                self._lineages[key] = digest(settings)
+        return self._lineages[key]
+
+    @cached_property
+    def _prospect(self) -> str:
+        """Digest of all that the plan will be made from."""
+        read = [
+            [shard, names, self.lineage("ingest", shard), self.lineage("annotate", shard)]
+            for shard, names in self.surveyed.items()
+        ]
+        return digest(self.code("plan.py"), {step: self.stated(step) for step in OPEN}, read)
+
+    @cached_property
+    def surveyed(self) -> dict[str, list[str]]:
+        """What a plan is made from: annotated micrographs of the first cohort, by shard.
+
+        Those for testing only are left out: nothing of them may enter training.
+        """
+        rows = self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"]))
+        rows = rows[rows["annotated"] & (rows["use"] != "test")]
+        first = rows[rows["cohort"] == rows["cohort"].min()]
+        return {shard: of["micrograph"].tolist() for shard, of in first.groupby("shard")}
+
+    def waits_for_plan(self, step: str) -> bool:
+        """Whether the config leaves to the plan some of what a step has to know."""
+        steps = ("tile", "train") if step == "train" else (step,)  # `train` cuts the tiles
+        return any(is_open(name, self.stated(name)) for name in steps)
+
+    def settings(self, step: str, plan: Plan | None = None) -> dict[str, Any]:
+        """The config that reaches a step, what is open in it filled from the plan.
+
+        Left open where there is none, neither the study's own nor `plan`.
+        """
+        block, plan = self.stated(step), plan or self.plan
+        if plan is not None and step in OPEN:
+            return filled(step, block, plan.values)
+        return block
+
+    def stated(self, step: str) -> dict[str, Any]:
+        """What the config itself says to a step."""
+        if step == "calibrate":
+            return self._calibrated()
         block = dict(self.config.get(step) or {})
         block.pop("seeds", None)  # each network has one: a wildcard, not a setting
         if step == "split" and block["method"] != "group-k-fold":
@@ -159,6 +218,12 @@ class Study:
             block |= {key: self.config[key] for key in ("ignore", "other")}
         return block
 
+    def _calibrated(self) -> dict[str, Any]:
+        """What the time and the memory of a step depend on."""
+        block = {key: value for key, value in self.stated("train").items() if key not in COST_FREE}
+        n_classes = len(block.pop("classes"))
+        return block | {"size_px": self.config["tile"]["size_px"], "n_classes": n_classes}
+
     def upstream(self, step: str, *of: str) -> str:
         """Digest of all that a step reads: raw files for the first, lineages for the others."""
         return digest(ANCESTRY[step](self, *of))
@@ -166,6 +231,10 @@ class Study:
 
 USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
 """Steps whose params hold the declared classes."""
+
+COST_FREE = {"epochs", "learning_rate", "weight_decay", "jitter_px", "focal_gamma"}
+COST_FREE |= {"class_weights", "pos_weight"}
+"""Settings of `train` that change neither the time nor the memory of a step."""
 
 
 def _raw(study: Study, shard: str, column: str, *more: str) -> list[Any]:

@@ -1,0 +1,406 @@
+"""The plan: what the config leaves open, settled from the first cohort, each value with its reason.
+
+`decide` is a pure function of what was surveyed, of what the config states and of the machine;
+`render` writes its decisions as YAML that a person can read and edit, `Plan` reads them back. What
+the config states is taken as given, and all else is made to fit it.
+
+A plan is made once. Steps that use one of its values depend on the lineage that is written in it,
+the same before and after it was made; where somebody has edited a value, on the values themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tessera.digests import digest
+from tessera.surveys import Survey
+
+AUTO = "auto"
+OPEN = {
+    "tile": ("size_px", "stride_px"),
+    "train": ("channels", "batch", "epochs", "jitter_px", "loss", "class_weights"),
+    "calibrate": ("size_px", "channels", "batch", "loss"),
+}
+"""What a plan settles, by step; `calibrate` uses some of what is planned for the others."""
+BLOCKS = ("tile", "train")
+
+# Measured on SEM micrographs of 512 px (4 folds): tiles of 192 px in batches of 16 with five levels
+# beat larger tiles in smaller batches, for the same time.
+TILE_PX = 192
+LARGEST_TILE_PX = 384
+SMALLEST_TILE_PX = 64
+PIXELS_A_BATCH = 16 * TILE_PX**2
+LARGEST_BATCH = 32
+SMALLEST_BATCH = 2  # batch normalisation needs something to average over
+TILES_ACROSS = 2  # of the shorter side: one tile would show an epoch the same cut again and again
+STRUCTURES_A_TILE = 1.5  # a structure, and half as much again of what surrounds it
+# nnU-Net stops at maps of 4 px (Isensee et al. 2021, DOI 10.1038/s41592-020-01008-z); its patches
+# are whole organs, tiles of textures have nothing to say about anything so coarse.
+SMALLEST_MAP_PX = 12
+MOST_LEVELS = 6
+FIRST_CHANNELS = {"cpu": 16, "cuda": 32}  # a GPU has arithmetic to spare
+LARGEST_CHANNELS = 512
+EPOCHS = 60
+FEWEST_STEPS, MOST_STEPS = 800, 3000
+BALANCED = 1.5  # ratio of the most to the least frequent class below which weights change nothing
+LOSS = {"cross_entropy": 1.0, "bce": 0.0, "dice": 1.0, "focal": 0.0}
+SHARE_OF_MEMORY = 0.6  # the rest is for the system, the micrographs, and for errors of the estimate
+# Bytes a pixel of each feature map, forward and backward, and the process without: peak memory of
+# trainings on a CPU, 3 to 6 levels, batches of 4 and 16 (32 to 51 in bf16 from 0.2 GB upwards).
+BYTES_A_MAP_PIXEL = {"bf16": 50, "fp32": 70}
+BASE_MB = 400
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a plan has to fit, beside the micrographs.
+
+    Parameters
+    ----------
+    n_folds : int
+        0 where nothing is cross-validated.
+    background_share : float
+        Of the tiles used.
+    device : {'cpu', 'cuda'}
+    precision : {'fp32', 'bf16'}
+    memory_mb : int
+        What one training may fill.
+    memory_of : str
+        In words, whose memory that is.
+    """
+
+    n_folds: int
+    background_share: float
+    device: str
+    precision: str
+    memory_mb: int
+    memory_of: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One planned value and its reason."""
+
+    value: Any
+    reason: str
+
+
+Decisions = dict[str, Decision]
+
+
+def is_open(step: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a step's settings wait for the plan."""
+    return any(settings.get(key) == AUTO for key in OPEN.get(step, ()))
+
+
+def filled(step: str, settings: Mapping[str, Any], planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a step, what is open in them taken from the plan's values.
+
+    Examples
+    --------
+    >>> filled("tile", {"size_px": "auto", "stride_px": 96}, {"size_px": 192, "stride_px": 64})
+    {'size_px': 192, 'stride_px': 96}
+    """
+    keys = {key for key in OPEN[step] if settings.get(key) == AUTO}
+    return {key: planned[key] if key in keys else value for key, value in settings.items()}
+
+
+def memory_mb(
+    size_px: int, channels: Sequence[int], batch: int, precision: str = "fp32", fixed_mb=BASE_MB
+) -> int:
+    """About what a training fills: its process, and all feature maps of a batch."""
+    maps = sum(n * size_px**2 / 4**level for level, n in enumerate(channels))
+    return round(fixed_mb + batch * maps * BYTES_A_MAP_PIXEL[precision] / 1e6)
+
+
+def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> Decisions:
+    """Settle every open value; what is stated comes back as it is.
+
+    Parameters
+    ----------
+    survey : Survey
+        What the first cohort holds.
+    stated : mapping
+        The keys of `OPEN`, `AUTO` where they are open.
+    around : Surroundings
+    """
+    given = {key: value for key, value in stated.items() if value != AUTO}
+    found = {
+        key: Decision(value, "Stated in the config, which wins.") for key, value in given.items()
+    }
+    size, channels = _size_and_channels(survey, given, around)
+    found = {"size_px": size, "channels": channels} | found
+    _fit(found, given, survey, around)
+    side = found["size_px"].value
+    found.setdefault("stride_px", Decision(max(1, side // 2), "Half a tile: neighbours overlap."))
+    stride = found["stride_px"].value
+    why = "Half the distance between tiles: every cut in between comes up."
+    found.setdefault("jitter_px", Decision(stride // 2, why))
+    found.setdefault("epochs", _epochs(survey, found, around))
+    found.setdefault("loss", Decision(dict(LOSS), _why_loss(survey)))
+    found.setdefault("class_weights", _class_weights(survey))
+    return {key: found[key] for block in BLOCKS for key in OPEN[block]}
+
+
+def _size_and_channels(survey, given, around) -> tuple[Decision, Decision]:
+    """Side of a tile and width of each level, before memory is looked at."""
+    wanted, why = _wanted_size(survey)
+    wanted = given.get("size_px", wanted)
+    if "channels" in given:
+        stride = 2 ** (len(given["channels"]) - 1)
+    else:
+        levels = 1 + max(1, min(MOST_LEVELS - 1, int(math.log2(max(1, wanted / SMALLEST_MAP_PX)))))
+        while given.get("size_px", 0) % 2 ** (levels - 1):
+            levels -= 1
+        stride = 2 ** (levels - 1)
+    side = max(stride, wanted - wanted % stride)
+    size = Decision(side, f"{why} In multiples of the network's stride, {stride}.")
+    first = FIRST_CHANNELS[around.device]
+    channels = [
+        min(LARGEST_CHANNELS, first * 2**level) for level in range(int(math.log2(stride)) + 1)
+    ]
+    coarsest = side // stride
+    reason = (
+        f"{len(channels)} levels: the coarsest map of a tile is {coarsest} px wide, and must be "
+    )
+    reason += f"{SMALLEST_MAP_PX} or more (up to {MOST_LEVELS} levels). From {first} upwards on "
+    reason += "a GPU." if around.device == "cuda" else "a CPU."
+    return size, Decision(channels, reason)
+
+
+def _wanted_size(survey: Survey) -> tuple[int, str]:
+    side, structure = survey.short_side_px, survey.structure_px
+    wanted, why = TILE_PX, f"{TILE_PX} px: many small tiles teach more than a few large ones."
+    if structure and STRUCTURES_A_TILE * structure > wanted:
+        wanted = min(LARGEST_TILE_PX, round(STRUCTURES_A_TILE * structure))
+        why = f"{STRUCTURES_A_TILE} times the typical structure, {structure:.0f} px "
+        why += f"(at most {LARGEST_TILE_PX} px)."
+    fits = max(min(SMALLEST_TILE_PX, side), side // TILES_ACROSS)
+    if fits < wanted:
+        wanted = fits
+        why = f"The shorter side of a micrograph, {side} px, holds {TILES_ACROSS} tiles "
+        why += f"(of {SMALLEST_TILE_PX} px or more)."
+    return wanted, why
+
+
+def _fit(found: Decisions, given: Mapping[str, Any], survey: Survey, around: Surroundings) -> None:
+    """Settle the batch, and give way to memory: first the batch, then the tile."""
+    room = round(SHARE_OF_MEMORY * around.memory_mb)
+    channels = found["channels"].value
+    size = found["size_px"].value
+
+    def needed(size, batch):
+        return memory_mb(size, channels, batch, around.precision)
+
+    wanted = max(SMALLEST_BATCH, min(LARGEST_BATCH, round(PIXELS_A_BATCH / size**2)))
+    batch, why = given.get("batch", wanted), ""
+    if "batch" not in given:
+        while batch > SMALLEST_BATCH and needed(size, batch) > room:
+            batch = max(SMALLEST_BATCH, batch // 2)
+        why = f"About {PIXELS_A_BATCH / 1e6:.2g} megapixels a step."
+    stride = 2 ** (len(channels) - 1)
+    if "size_px" not in given:
+        smaller = size
+        while smaller > max(stride, SMALLEST_TILE_PX) and needed(smaller, batch) > room:
+            smaller -= stride
+        if smaller < size:
+            reason = f"What fits into memory; without that limit {size}. {found['size_px'].reason}"
+            found["size_px"] = Decision(smaller, reason)
+            size = smaller
+    if "batch" not in given:
+        if batch < wanted:
+            why = f"What fits into memory; without that limit {wanted}."
+        why += f" Fills about {needed(size, batch)} of {room} MB: {SHARE_OF_MEMORY:.0%} of "
+        why += f"{around.memory_of}."
+        found["batch"] = Decision(batch, why)
+
+
+def _epochs(survey: Survey, found: Decisions, around: Surroundings) -> Decision:
+    """As many passes as make a number of steps between the bounds."""
+    size, stride, batch = (found[key].value for key in ("size_px", "stride_px", "batch"))
+    tiles = survey.tiles_used(size, stride, around.background_share)
+    if around.n_folds > 1:
+        tiles *= 1 - 1 / around.n_folds
+    tiles = max(1.0, tiles)
+    steps = min(MOST_STEPS, max(FEWEST_STEPS, EPOCHS * tiles / batch))
+    epochs = _two_digits(steps * batch / tiles)
+    planned = math.ceil(epochs * tiles / batch)
+    usual = EPOCHS * tiles / batch
+    why = f"About {planned} steps a fold, of about {tiles:.0f} tiles: "
+    if usual < FEWEST_STEPS:
+        why += f"{EPOCHS} passes would be fewer than {FEWEST_STEPS} steps."
+    elif usual > MOST_STEPS:
+        why += f"{EPOCHS} passes would be more than {MOST_STEPS} steps."
+    else:
+        why += f"{EPOCHS} passes, which makes {FEWEST_STEPS} to {MOST_STEPS} steps."
+    why += " Passes stay as data grow, so steps grow with them."
+    return Decision(epochs, why)
+
+
+def _two_digits(value: float) -> int | float:
+    """A number rounded to two digits, whole from 10 upwards.
+
+    Examples
+    --------
+    >>> _two_digits(123.4), _two_digits(60.2), _two_digits(1.26), _two_digits(0.0314)
+    (120, 60, 1.3, 0.031)
+    """
+    rounded = float(f"{value:.1e}")
+    return int(rounded) if rounded >= 10 else rounded
+
+
+def _why_loss(survey: Survey) -> str:
+    rare = min(survey.classes, key=lambda found: found.share)
+    return (
+        "Cross-entropy judges each pixel, Dice each class as a whole, however rare: the rarest "
+        f"here, {rare.name}, has {rare.share:.2%} of the pixels."
+    )
+
+
+def _class_weights(survey: Survey) -> Decision:
+    shares = [found.share for found in survey.classes]
+    most, least = max(shares), min(shares)
+    if least > 0 and most / least < BALANCED:
+        why = f"All classes are about as frequent: {least:.0%} to {most:.0%}."
+        return Decision("none", why)
+    why = f"Shares range from {least:.2%} to {most:.2%}; their inverse would let the rarest rule."
+    return Decision("sqrt-inverse", why)
+
+
+# --------------------------------------------------------------------------------- on paper
+
+HEADER = """\
+# The plan of this study: what its config leaves open (`auto`), settled once from the annotated
+# micrographs of the first cohort; those for testing only were not looked at. It fixes sizes and
+# weights for all folds alike.
+# It stays as it is while data grow. `snakemake replan` (make replan) asks again and keeps this file
+# beside the new one. Edit a value, and what depends on it runs again; a value in the config wins.
+"""
+UNUSED = """\
+# Median pixel size, in nm; null: unknown. Recorded only: nothing is resampled to it.
+"""
+MADE = """\
+# By which later runs know that nothing has changed: leave these digests alone.
+"""
+
+
+def render(
+    decisions: Decisions, survey: Survey, around: Surroundings, made: Mapping[str, Any]
+) -> str:
+    """The file of a plan: values under their block of the config, each below its reason."""
+    parts = [HEADER]
+    for block in BLOCKS:
+        lines = [f"{block}:\n"]
+        for key in OPEN[block]:
+            lines += textwrap.wrap(
+                decisions[key].reason, 94, initial_indent="  # ", subsequent_indent="  # "
+            )
+            lines[-1] += "\n"
+            lines[1:] = [line if line.endswith("\n") else f"{line}\n" for line in lines[1:]]
+            lines.append(f"  {key}: {_inline(decisions[key].value)}\n")
+        parts.append("".join(lines))
+    parts.append(f"{UNUSED}pixel_size_nm: {_inline(survey.pixel_size_nm)}\n")
+    recorded = survey.as_record() | {
+        "device": around.device,
+        "precision": around.precision,
+        "memory_mb": around.memory_mb,
+        "memory_of": around.memory_of,
+    }
+    rows = "".join(f"  {key}: {_inline(value)}\n" for key, value in recorded.items())
+    parts.append(f"# What was found.\nfingerprint:\n{rows}")
+    rows = "".join(f"  {step}: {_inline(dict(entry))}\n" for step, entry in made.items())
+    parts.append(f"{MADE}made:\n{rows}")
+    return "\n".join(parts)
+
+
+def _inline(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that was made, as it is on disk.
+
+    Parameters
+    ----------
+    values : mapping
+        Every key of `OPEN` and its value.
+    made : mapping
+        For each step, by the digest of settings that were planned once: what stands for them.
+    """
+
+    values: Mapping[str, Any]
+    made: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def parse(cls, text: str) -> Plan:
+        """Read a plan; ValueError, with what is wrong, if it is damaged."""
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"it is no YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError("it holds no values")
+        wanted = [(block, key) for block in BLOCKS for key in OPEN[block]]
+        wanted += [("made", step) for step in OPEN]
+        blocks = {name: content.get(name) for name in (*BLOCKS, "made")}
+        blocks = {name: block if isinstance(block, dict) else {} for name, block in blocks.items()}
+        missing = [f"{name}.{key}" for name, key in wanted if blocks[name].get(key) in (None, AUTO)]
+        if missing:
+            raise ValueError(f"it does not say {', '.join(missing)}")
+        broken = [f"made.{step}" for step in OPEN if not _is_entry(blocks["made"][step])]
+        if broken:
+            raise ValueError(f"{', '.join(broken)}: no digest by a digest")
+        values = {key: blocks[block][key] for block in BLOCKS for key in OPEN[block]}
+        return cls(values, {step: blocks["made"][step] for step in OPEN})
+
+    def identity(self, step: str, settings: Mapping[str, Any]) -> str:
+        """What stands for a step's settings in lineages.
+
+        Parameters
+        ----------
+        step : str
+        settings : mapping
+            What is open in them filled from this plan.
+        """
+        now = digest(settings)
+        return self.made[step].get(now, now)
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    return all(isinstance(text, str) for pair in entry.items() for text in pair)
+
+
+def made_of(
+    lineages: Mapping[str, str],
+    stated: Mapping[str, Mapping[str, Any]],
+    decisions: Decisions,
+    before: Plan | None = None,
+) -> dict[str, dict[str, str]]:
+    """The last part of a plan: for each step what stands for its settings, by their digest.
+
+    Parameters
+    ----------
+    lineages : mapping
+        What the steps that wait for this plan were told.
+    stated : mapping
+        Settings of each step, `AUTO` where they are open.
+    decisions : Decisions
+    before : Plan, optional
+        The plan that this one replaces. What it knew stays known, so that settings that come out
+        the same run nothing again; others stand for themselves.
+    """
+    # As YAML gives them back, so that digests hold for what is read later.
+    values = {key: yaml.safe_load(_inline(found.value)) for key, found in decisions.items()}
+    if before is not None:
+        return {step: dict(before.made[step]) for step in OPEN}
+    return {step: {digest(filled(step, stated[step], values)): lineages[step]} for step in OPEN}
