@@ -139,7 +139,7 @@ def logged(comparison: Comparison, method: str, command: Sequence[Any], folder: 
         done = subprocess.run(command, cwd=folder, stdout=file, stderr=file, check=False)
     if done.returncode != 0:
         said = "\n".join(log.read_text(encoding="utf-8").splitlines()[-20:])
-        raise RuntimeError(f"{method} failed, see {log}:\n{said}")
+        raise RuntimeError(f"{method} ended with {done.returncode}, see {log}:\n{said}")
 
 
 def run_tessera(comparison: Comparison, minutes: float) -> tuple[list[np.ndarray], Record]:

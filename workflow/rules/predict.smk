@@ -8,6 +8,9 @@ INPUTS:
 
 OUTPUTS:
     results/predictions/{shard}/{micrograph}.mask.tif, .probability.tif, .entropy.tif
+
+RESOURCES:
+    mem_mb decides how large a part is predicted at once, and no result
 """
 
 
