@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,12 @@ def test_nothing_is_planned_after_a_run(finished):
 
 
 def test_touched_files_plan_nothing(study):
+    # All at one moment: Snakemake 9 compares the times of folders, and of files above 1 MB,
+    # whatever its triggers are: one touched after what was made from it still runs that again.
+    now = time.time()
     for path in study.folder.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts:
-            path.touch()
+            os.utime(path, (now, now))
     assert study.plan() == []
 
 

@@ -127,11 +127,11 @@ def _asked_to_stop(process: subprocess.Popen) -> Iterator[None]:
 
 
 def _outcome(folder: Path, code: int, n: int) -> Any:
-    # What was done counts, whatever torchrun says of the end of it.
-    done = folder / "outcome.json"
-    if done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
     errors = sorted(folder.glob("*.error"), key=lambda path: path.stat().st_mtime_ns)
+    done = folder / "outcome.json"
+    if not errors and done.is_file():
+        # What was done counts, whatever torchrun says of the end of it.
+        return json.loads(done.read_text(encoding="utf-8"))
     if not errors:
         raise RuntimeError(f"a process of {n} ended without a word, torchrun with code {code}")
     said = errors[0].read_text(encoding="utf-8")
