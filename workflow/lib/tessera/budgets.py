@@ -7,18 +7,16 @@ the estimate is measured overhead, held against real runs by the tests.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import weakref
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from tessera.devices import keep_freed_memory
+from tessera.devices import keep_freed_memory, return_freed_memory
 from tessera.networks import UNet
 from tessera.streams import TILE_PX
 
@@ -42,7 +40,6 @@ KEPT = 2.5
 
 HUGE_PAGES_BELOW_MB = 2000
 RETURNED_BYTES = 2**20
-_M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
@@ -136,8 +133,7 @@ def keep_or_give_back(mem_mb: float, needed: Demand, core_px: int) -> None:
     if mem_mb >= max(needed.mb(core_px, KEPT), HUGE_PAGES_BELOW_MB):
         keep_freed_memory()
         return
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, RETURNED_BYTES)
+    return_freed_memory(RETURNED_BYTES)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,8 +27,9 @@ PRECISIONS = ("auto", "fp32", "bf16", "tf32")
 # Names of native bf16 arithmetic in processors; without it bf16 is emulated, and slow.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 SECONDS_A_TRY = 0.2
-# Of mallopt(3): blocks that are mapped by themselves, and free memory above which some is returned.
-M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+# Of mallopt(3): how many blocks are mapped by themselves, from which size on, and free memory above
+# which some is returned.
+M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -4, -3, -1
 
 
 @contextmanager
@@ -205,9 +206,15 @@ def keep_freed_memory() -> None:
     Else every large tensor is mapped anew at each step of a training, and the system clears each
     of its pages first. Memory is returned when the process ends.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, -1)  # never
+    _set_allocator(M_MMAP_MAX, 0)
+    _set_allocator(M_TRIM_THRESHOLD, -1)  # never
+
+
+def return_freed_memory(block_bytes: int) -> None:
+    """Let this process return every freed block of so many bytes or more; only with glibc."""
+    _set_allocator(M_MMAP_THRESHOLD, block_bytes)
+
+
+def _set_allocator(option: int, value: int) -> None:
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(option, value)
