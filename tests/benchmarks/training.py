@@ -114,6 +114,7 @@ def tessera_loop(
     """Prepare the workflow's loop; `repeated` gives it the same augmented batch at every step."""
     import train as script
     from tessera import training
+    from tessera.augmentation import Augmentation, augmented
     from tessera.devices import resolve_precision
     from tessera.networks import Architecture, build
 
@@ -122,7 +123,8 @@ def tessera_loop(
     precision = resolve_precision(recipe.precision, "cpu")
     run = script.Run(0, "0", "cpu", precision, torch.get_num_threads(), "")
     batches, shares = script.training_tiles([tuple(files)], recipe, run.seed)
-    batch_at = script.augmented(batches, recipe, run.seed)
+    strength = Augmentation(**recipe.augmentation)
+    batch_at = augmented(batches, run.seed, strength, run.device)
     architecture = Architecture(recipe.network, tuple(channels), 1, len(recipe.classes))
     network, loss = build(architecture, run.seed), script.loss_of(recipe, shares)
     tflop = _flop_of_step(build(architecture, 0), loss, batch_at(0)) / 1e12

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tessera.augmentation import Augmentation, augment
-from tessera.batches import TileBatches, on_device, sample_generators
+from tessera.augmentation import Augmentation, augmented
+from tessera.batches import TileBatches
 from tessera.calibration import MOST_STEPS, Calibration, is_enough, median_step
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.files import written_atomically
@@ -108,12 +108,7 @@ def noise(settings: dict[str, Any], device: str) -> Callable[[int], tuple[torch.
     mask = draw.integers(0, settings["n_classes"], page.shape, np.uint8)
     cut = (settings["size_px"], settings["batch"], SEED, settings["size_px"])
     batches = TileBatches([page], [mask], np.zeros((1, 3), int), *cut)
-    strength = Augmentation(**settings["augmentation"])
-
-    def prepare(step: int, images: torch.Tensor, codes: torch.Tensor):
-        return augment(images, codes, sample_generators(SEED, step, batches.rows), strength)
-
-    return on_device(batches.at, prepare, device)
+    return augmented(batches, SEED, Augmentation(**settings["augmentation"]), device)
 
 
 def peak_memory_mb() -> int:

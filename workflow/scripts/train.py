@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tessera.augmentation import Augmentation, augment
-from tessera.batches import TileBatches, on_device, sample_generators
+from tessera.augmentation import Augmentation, augmented
+from tessera.batches import TileBatches
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
@@ -31,7 +31,6 @@ from tessera.workers import run_workers
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-Tiles = tuple[torch.Tensor, torch.Tensor]
 ROWS_OF_HISTORY = 200
 WARM_UP_SHARE = 0.3
 CLIP_NORM = None
@@ -174,7 +173,7 @@ def fit(
         final = train(
             network,
             loss_of(recipe, shares),
-            augmented(batches, recipe, run.seed, run.device),
+            augmented(batches, run.seed, Augmentation(**recipe.augmentation), run.device),
             n_steps,
             settings_of(recipe, run, n_steps),
             state,
@@ -212,18 +211,6 @@ def training_tiles(
 def names_of(shards: Sequence[tuple[str, str, str]]) -> list[str]:
     """Names of the shards: all that the network has seen."""
     return sorted(Path(normalised).stem for normalised, _, _ in shards)
-
-
-def augmented(
-    batches: TileBatches, recipe: Recipe, seed: int, device: str = "cpu"
-) -> Callable[[int], Tiles]:
-    """The batch of a step, augmented on the device: a pure function of seed and step."""
-    strength = Augmentation(**recipe.augmentation)
-
-    def prepare(step: int, images: torch.Tensor, codes: torch.Tensor) -> Tiles:
-        return augment(images, codes, sample_generators(seed, step, batches.rows), strength)
-
-    return on_device(batches.at, prepare, device)
 
 
 def loss_of(recipe: Recipe, shares: np.ndarray) -> SegmentationLoss:

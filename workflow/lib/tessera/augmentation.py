@@ -6,10 +6,12 @@ looks like is a function of the seed, the step and its row, whatever device and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
 import torch
+
+from tessera.batches import TileBatches, on_device, sample_generators
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,17 @@ def augment(
             sample.normal_(generator=generator)
         images = images.add_(grain.mul_(settings.noise * noise).to(images))
     return images, codes
+
+
+def augmented(
+    batches: TileBatches, seed: int, settings: Augmentation, device: str
+) -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
+    """Return what makes the augmented batch of a step, on the device, from seed and step alone."""
+
+    def prepare(step: int, images: torch.Tensor, codes: torch.Tensor):
+        return augment(images, codes, sample_generators(seed, step, batches.rows), settings)
+
+    return on_device(batches.at, prepare, device)
 
 
 def dihedral(pixels: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
