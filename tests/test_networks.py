@@ -4,7 +4,9 @@ import io
 
 import pytest
 import torch
+from torch import nn
 
+from tessera import networks
 from tessera.networks import Architecture, build, plain, to_bytes, weights_digest
 
 SHAPES = [(name, levels) for name in ("unet", "encoder-decoder") for levels in (1, 2, 3, 4)]
@@ -136,3 +138,21 @@ def test_equal_values_are_saved_as_equal_bytes_and_read_back_safely():
 def test_what_could_not_be_read_back_is_not_saved():
     with pytest.raises(TypeError, match="object"):
         plain({"x": object()})
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (3, 5)])
+def test_doubling_in_training_is_the_transposed_convolution(shape):
+    n_in, n_out = shape
+    layer = nn.ConvTranspose2d(n_in, n_out, 2, stride=2)
+    features = torch.randn(2, n_in, 6, 10).to(memory_format=torch.channels_last)
+    weights = (features.requires_grad_(), layer.weight, layer.bias)
+    slope = torch.randn(2, n_out, 12, 20)
+
+    ours, oracle = networks._doubled(layer.train(), features), layer(features)
+    ours_back = torch.autograd.grad(ours, weights, slope)
+    oracle_back = torch.autograd.grad(oracle, weights, slope)
+
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(ours, oracle)
+    for ours_part, oracle_part in zip(ours_back, oracle_back, strict=True):
+        torch.testing.assert_close(ours_part, oracle_part)
