@@ -72,7 +72,7 @@ def test_micrographs_of_512_px_get_what_was_measured_on_them():
     assert values["batch"] == 16
     assert values["channels"] == [16, 32, 64, 128, 256]
     assert values["loss"] == {"cross_entropy": 1.0, "bce": 0.0, "dice": 1.0, "focal": 0.0}
-    assert values["class_weights"] == "sqrt-inverse"
+    assert values["class_weights"] == "none"
 
 
 def test_large_structures_get_larger_tiles_and_more_levels():
@@ -108,9 +108,12 @@ def test_big_data_get_fewer_epochs_and_small_data_more():
         assert 0.9 * FEWEST_STEPS <= epochs * tiles / 16 <= 1.1 * MOST_STEPS
 
 
-def test_balanced_classes_need_no_weights():
+def test_rare_classes_are_weighted_where_nothing_else_counts_them():
     even = (ClassFound("a", 0.45, None), ClassFound("b", 0.55, 60.0))
-    assert planned(survey(classes=even))["class_weights"] == "none"
+    alone = {"cross_entropy": 1.0, "dice": 0.0}
+    assert planned(loss=alone)["class_weights"] == "sqrt-inverse"
+    assert planned(survey(classes=even), loss=alone)["class_weights"] == "none"
+    assert planned(loss={"focal": 1.0, "dice": 0.5})["class_weights"] == "none"
 
 
 sizes = st.integers(2, 40).map(lambda n: 16 * n)

@@ -307,7 +307,7 @@ def edit_plan(study, old, new):
 
 
 def test_edited_plan_runs_what_uses_the_value(study):
-    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: inverse # rare, but clear")
+    edit_plan(study, "class_weights: none", "class_weights: inverse # rare, but clear")
     assert study.plan() == jobs(**EVERY_NETWORK)
     # Another loss may take another time.
     edit_plan(study, "dice: 1.0", "dice: 0.5")
@@ -318,9 +318,9 @@ def test_edited_plan_runs_what_uses_the_value(study):
 
 
 def test_stated_values_win_and_stating_what_was_planned_plans_nothing(study):
-    study.configure(train={"class_weights": "sqrt-inverse"})
-    assert study.plan() == []
     study.configure(train={"class_weights": "none"})
+    assert study.plan() == []
+    study.configure(train={"class_weights": "sqrt-inverse"})
     assert study.plan() == jobs(**EVERY_NETWORK)
 
 
@@ -329,7 +329,7 @@ def test_planning_again_keeps_what_comes_out_the_same(study):
     study.run("replan")
     assert (study.folder / PLAN).read_bytes() == made
     assert not (study.folder / "results/plan.1.yaml").exists()
-    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: inverse")
+    edit_plan(study, "class_weights: none", "class_weights: inverse")
     edited = (study.folder / PLAN).read_bytes()
     study.run("replan")
     assert (study.folder / PLAN).read_bytes() == made
@@ -343,7 +343,7 @@ def test_deleted_plan_is_made_again_and_what_followed_from_it(study):
 
 
 def test_damaged_plan_stops_the_run(study):
-    edit_plan(study, "class_weights: sqrt-inverse", "class_weights: heavy")
+    edit_plan(study, "class_weights: none", "class_weights: heavy")
     said = study.refused("-n")
     assert "plan: results/plan.yaml: train.class_weights: 'heavy' is not one of" in said
     assert "1 fault:" in said

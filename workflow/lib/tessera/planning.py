@@ -144,7 +144,7 @@ def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> D
     found.setdefault("jitter_px", Decision(stride // 2, why))
     found.setdefault("epochs", _epochs(survey, found, around))
     found.setdefault("loss", Decision(dict(LOSS), _why_loss(survey)))
-    found.setdefault("class_weights", _class_weights(survey))
+    found.setdefault("class_weights", _class_weights(survey, found["loss"].value))
     return {key: found[key] for block in BLOCKS for key in OPEN[block]}
 
 
@@ -263,7 +263,10 @@ def _why_loss(survey: Survey) -> str:
     )
 
 
-def _class_weights(survey: Survey) -> Decision:
+def _class_weights(survey: Survey, loss: Mapping[str, float]) -> Decision:
+    if loss.get("dice"):
+        why = "Dice counts each class as a whole already; weights beside it make rare ones too large."
+        return Decision("none", why)
     shares = [found.share for found in survey.classes]
     most, least = max(shares), min(shares)
     if least > 0 and most / least < BALANCED:
