@@ -116,11 +116,13 @@ def _saved(path: Path, array: np.ndarray) -> str:
 
 def speed(network: str, page: str, precision: str) -> Callable[[], Figures]:
     """Prepare a page; a trial makes its mask and probabilities in memory."""
+    from tessera.budgets import demand, keep_or_give_back
     from tessera.folding import ready
     from tessera.network_files import load_network
 
     loaded = ready(load_network(network), "cpu", precision)
     core_px, pixels = _core_px(loaded), np.load(page)
+    keep_or_give_back(_mem_mb(), demand([[loaded]]), core_px)
 
     def trial() -> Figures:
         start = time.perf_counter()
@@ -133,12 +135,13 @@ def speed(network: str, page: str, precision: str) -> Callable[[], Figures]:
 
 def predicted(network: nn.Module, page: np.ndarray, core_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Mask (h, w) in uint8 and probabilities (classes, h, w) in float32, stitched."""
+    import predict as script
     from tessera.stitching import probabilities
 
     mask = np.empty(page.shape, np.uint8)
     probability = np.empty((network.architecture.n_classes, *page.shape), np.float32)
     for core, (part,) in probabilities([[network]], page, core_px):
-        mask[core.rows, core.columns] = part.argmax(0)
+        mask[core.rows, core.columns] = script.codes_of(part)
         probability[:, core.rows, core.columns] = part
     return mask, probability
 
@@ -183,4 +186,9 @@ def _core_px(network: nn.Module) -> int:
     """The side of a core that the config's memory allows."""
     import predict as script
 
-    return script.core_of({"0": [network]}, samples.config()["resources"]["predict"]["mem_mb"])
+    return script.core_of({"0": [network]}, _mem_mb())
+
+
+def _mem_mb() -> int:
+    """What the config allows a prediction."""
+    return samples.config()["resources"]["predict"]["mem_mb"]

@@ -12,7 +12,9 @@ OUTPUTS:
 
 rule evaluate:
     input:
-        predictions="results/predictions/{shard}",
+        # Snakemake looks at the time of a folder whatever the triggers are: its lineage triggers.
+        predictions=ancient("results/predictions/{shard}"),
+        lineage="results/lineages/{shard}.predict",
         masks="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",
         normalised="results/normalised/{shard}.tif",

@@ -8,6 +8,8 @@ INPUTS:
 
 OUTPUTS:
     results/predictions/{shard}/{micrograph}.mask.tif, .probability.tif, .entropy.tif
+    results/lineages/{shard}.predict: by which others know whether the folder has changed, whose time
+    says nothing
 
 RESOURCES:
     mem_mb decides how large a part is predicted at once, and no result
@@ -20,7 +22,8 @@ rule predict:
         table="results/micrographs/{shard}.tsv",
         networks=own_networks,
     output:
-        directory("results/predictions/{shard}"),
+        folder=directory("results/predictions/{shard}"),
+        lineage="results/lineages/{shard}.predict",
     log:
         "results/logs/predict/{shard}.log",
     conda:
@@ -32,7 +35,7 @@ rule predict:
         **study.settings("predict"),
         seeds=lambda wildcards: [seed for seed, _ in study.networks_for(wildcards.shard)],
         code=code_version("predict.py"),
-        upstream=upstream_of("predict"),
+        lineage=lambda wildcards: study.lineage("predict", wildcards.shard),
     message:
         "Predicting the micrographs of {wildcards.shard}"
     script:

@@ -30,7 +30,9 @@ rule report:
         micrographs=expand("results/micrographs/{shard}.tif", shard=study.predicted),
         tables=expand("results/micrographs/{shard}.tsv", shard=study.predicted),
         masks=expand("results/masks/{shard}.tif", shard=study.evaluated),
-        predictions=expand("results/predictions/{shard}", shard=study.predicted),
+        # As in `evaluate`.
+        predictions=ancient(expand("results/predictions/{shard}", shard=study.predicted)),
+        lineages=expand("results/lineages/{shard}.predict", shard=study.predicted),
     output:
         report("results/report.html", caption="../report/report.rst", category="Results"),
     log:

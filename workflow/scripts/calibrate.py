@@ -13,7 +13,7 @@ from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
 from tessera.calibration import MOST_STEPS, Calibration, is_enough, median_step
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
-from tessera.files import written_atomically
+from tessera.files import write_text
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss
 from tessera.networks import Architecture, build
@@ -61,8 +61,7 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
         threads=threads,
         devices=devices,
     )
-    with written_atomically(output) as temporary:
-        temporary.write_text(calibration.render(), encoding="utf-8")
+    write_text(output, calibration.render())
     LOG.info("%.2f s a step, %.1f GB", seconds, calibration.memory_mb / 1000)
 
 

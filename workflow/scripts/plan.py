@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from tessera.devices import resolve_device, resolve_precision
-from tessera.files import read_page, read_table, written_atomically
+from tessera.files import read_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.planning import AUTO, Plan, Surroundings, decide, made_of, render
 from tessera.surveys import Survey, sampled, survey
@@ -63,8 +63,7 @@ def main(
         kept = _free(path)
         kept.write_text(before, encoding="utf-8")
         LOG.info("the plan before is kept as %s", kept)
-    with written_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
     for key, decision in decisions.items():
         LOG.info("%s: %s", key, decision.value)
 

@@ -12,7 +12,7 @@ import torch
 from tessera.budgets import ask_for_huge_pages, core_within, demand, keep_or_give_back
 from tessera.classes import palette
 from tessera.devices import own_gpus, resolve_device, resolve_precision
-from tessera.files import read_table
+from tessera.files import read_table, write_text
 from tessera.folding import ready
 from tessera.logs import LOG, logged_to
 from tessera.network_files import load_network
@@ -155,6 +155,7 @@ if __name__ == "__main__":
                 snakemake.input.table,
                 snakemake.input.networks,
                 snakemake.params.seeds,
-                snakemake.output[0],
+                snakemake.output.folder,
                 run,
             )
+        write_text(snakemake.output.lineage, snakemake.params.lineage)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tessera.files import read_page, read_table, written_atomically
+from tessera.files import read_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
 from tessera.reports import Tables, content, page, worst_first
@@ -61,8 +61,7 @@ def main(
         {network_of(path): read_table(path) for path in histories},
     )
     html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
-    with written_atomically(output) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(output, html)
 
 
 def galleries(tables: Tables, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

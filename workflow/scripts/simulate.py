@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.lib.format import open_memmap
 
-from tessera.files import resolution, written_atomically
+from tessera.files import resolution, write_text, written_atomically
 from tessera.logs import logged_to
 from tessera.simulation_grains import GrainSpecimen, grain_micrograph
 from tessera.simulation_particles import ParticleSpecimen, particle_micrograph
@@ -144,8 +144,7 @@ def write_tiff(path: Path, pixels: np.ndarray, pixel_size_nm: float) -> None:
 def write_sheet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a tab-separated table."""
     lines = ["\t".join(str(cell) for cell in row) for row in (columns, *rows)]
-    with written_atomically(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tessera.batches import TileBatches
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
-from tessera.files import map_pages, write_table, written_atomically
+from tessera.files import map_pages, write_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss, class_weights_from_shares, pos_weight_from_shares
 from tessera.network_files import load_checkpoint, save_checkpoint, save_network
@@ -183,8 +183,7 @@ def fit(
         return
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
     write_table(outputs[1], pd.DataFrame(final["history"]))
-    with written_atomically(outputs[2]) as temporary:
-        temporary.write_text(run.lineage, encoding="utf-8")
+    write_text(outputs[2], run.lineage)
     Path(checkpoint).unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tessera.files import written_atomically
+from tessera.files import write_text
 from tessera.problems import Problem
 
 LIBRARY = Path(__file__).parent
@@ -82,8 +82,7 @@ class DigestCache:
         lines = ("\t".join((*entry, path)) for path, entry in sorted(self._known.items()))
         # Under a name of its own: processes that save at the same time must not share a file.
         whole = self.path.with_name(f"{self.path.stem}-{uuid4().hex}{self.path.suffix}")
-        with written_atomically(whole) as temporary:
-            temporary.write_text("\n".join((CACHE_HEADER, *lines)) + "\n", encoding="utf-8")
+        write_text(whole, "\n".join((CACHE_HEADER, *lines)) + "\n")
         whole.replace(self.path)
 
 

@@ -35,6 +35,12 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8."""
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as tab-separated text, without its index."""
     with written_atomically(path) as temporary:
