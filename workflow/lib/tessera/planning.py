@@ -265,7 +265,7 @@ def _why_loss(survey: Survey) -> str:
 
 def _class_weights(survey: Survey, loss: Mapping[str, float]) -> Decision:
     if loss.get("dice"):
-        why = "Dice counts each class as a whole already; weights beside it blow up rare ones."
+        why = "Dice counts each class as a whole; weights beside it make rare ones too large."
         return Decision("none", why)
     shares = [found.share for found in survey.classes]
     most, least = max(shares), min(shares)
