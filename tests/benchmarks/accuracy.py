@@ -204,11 +204,23 @@ def key_of(comparison: Comparison, method: str, minutes: float) -> tuple[str, st
     return comparison.dataset, comparison.fold, method, minutes
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """The table, empty where there is none."""
     if not path.is_file():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=columns)
     return pd.read_csv(path, sep="\t", dtype={"fold": str})
+
+
+def is_known(rows: pd.DataFrame, key: Sequence[str], values: tuple[Any, ...]) -> bool:
+    """Whether a table has a row with these values in its key columns."""
+    return values in set(rows[key].itertuples(index=False, name=None))
+
+
+def append_rows(path: Path, rows: pd.DataFrame) -> None:
+    """Add rows to the table at `path`, which is made if there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.is_file()
+    rows.to_csv(path, sep="\t", index=False, float_format="%.6g", mode="a", header=new)
 
 
 def main() -> None:
@@ -239,14 +251,11 @@ def main() -> None:
 
 def run_if_missing(comparison: Comparison, method: str, minutes: float, out: Path) -> None:
     """Add a row to the table at `out`, unless it is there."""
-    rows = read_rows(out)
-    key = key_of(comparison, method, minutes)
-    if key in set(rows[KEY].itertuples(index=False, name=None)):
+    if is_known(read_rows(out), KEY, key_of(comparison, method, minutes)):
         return
     row = pd.DataFrame([compare(comparison, method, minutes)])[COLUMNS]
     print(row.to_string(index=False), flush=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    row.to_csv(out, sep="\t", index=False, float_format="%.6g", mode="a", header=rows.empty)
+    append_rows(out, row)
 
 
 if __name__ == "__main__":

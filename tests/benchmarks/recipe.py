@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from accuracy import Comparison, scores, snakemake
+from accuracy import Comparison, append_rows, is_known, read_rows, scores, snakemake
 from datasets import ROOT, examples, find_sheet, read_study, test_shards
 from torch import nn
 from torch.nn import functional
 
-from tessera.augmentation import Augmentation, augment
-from tessera.batches import TileBatches, sample_generators
+from predict import codes_of
+from tessera.augmentation import Augmentation, augmented
+from tessera.batches import TileBatches
 from tessera.files import map_pages, read_table
 from tessera.folding import ready
 from tessera.networks import Architecture, UNet, build
@@ -180,9 +181,7 @@ def warp(images: torch.Tensor, codes: torch.Tensor, side_px: int, draw: np.rando
     return torch.where(some(0.3), bent, images), codes
 
 
-def batches_of(
-    part: Part, plain: TileBatches, tables: list[pd.DataFrame], n_classes: int, run: Run
-):
+def batches_of(part: Part, plain: TileBatches, tables: list[pd.DataFrame], n_classes: int):
     """The tiles that a part draws from."""
     tiles, side_px = plain.tiles, plain.size_px
     if part.rare_share:
@@ -197,17 +196,20 @@ def batches_of(
         tiles[:, 1:] = np.clip(
             tiles[:, 1:] - (side_px - plain.size_px) // 2, 0, np.maximum(sizes - side_px, 0)
         )
-    jitter = plain.jitter_px
-    return TileBatches(plain.pages, plain.masks, tiles, side_px, plain.batch, run.seed, jitter)
+    cut = (side_px, plain.batch, plain.seed, plain.jitter_px)
+    batches = TileBatches(plain.pages, plain.masks, tiles, *cut)
+    return Warped(batches, plain.size_px) if part.warped else batches
 
 
-def batch_at(part: Part, batches: TileBatches, recipe: Recipe, seed: int, step: int):
-    """The augmented batch of a step."""
-    images, codes = batches.at(step)
-    if part.warped:
-        images, codes = warp(images, codes, recipe.size_px, np.random.default_rng([seed, step, 9]))
-    generators = sample_generators(seed, step, batches.rows)
-    return augment(images, codes, generators, Augmentation(**recipe.augmentation))
+class Warped:
+    """Batches of larger tiles, warped into tiles of `side_px`."""
+
+    def __init__(self, batches: TileBatches, side_px: int) -> None:
+        self.batches, self.side_px, self.rows = batches, side_px, batches.rows
+
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draw = np.random.default_rng([self.batches.seed, step, 9])
+        return warp(*self.batches.at(step), self.side_px, draw)
 
 
 # ----------------------------------------------------------------------------------- the parts
@@ -270,7 +272,7 @@ def trained(name: str, recipe: Recipe, run: Run, study: Study, work: Path, n_ste
     ]
     plain, shares = training_tiles(shards, recipe, run.seed)
     tables = [pd.read_parquet(table).query("used") for _, _, table in shards]
-    batches = batches_of(part, plain, tables, len(recipe.classes), run)
+    batches = batches_of(part, plain, tables, len(recipe.classes))
     architecture = Architecture(recipe.network, tuple(recipe.channels), 1, len(recipe.classes))
     bare = build(architecture, run.seed)
     network = part.rebuilt(bare)
@@ -280,7 +282,7 @@ def trained(name: str, recipe: Recipe, run: Run, study: Study, work: Path, n_ste
     train(
         network,
         part.lossy(loss_of(recipe, shares)),
-        partial(batch_at, part, batches, recipe, run.seed),
+        augmented(batches, run.seed, Augmentation(**recipe.augmentation), "cpu"),
         n_steps,
         settings_of(recipe, run, n_steps),
         hooks=hooks,
@@ -314,7 +316,7 @@ def mask_of(network: nn.Module, page: np.ndarray, symmetries: int) -> np.ndarray
     """The most probable class of each pixel of a page."""
     mask = np.empty(page.shape, np.uint8)
     for core, (share,) in probabilities([[network]], page, CORE_PX, symmetries):
-        mask[core.rows, core.columns] = share.argmax(0)
+        mask[core.rows, core.columns] = codes_of(share)
     return mask
 
 
@@ -352,18 +354,15 @@ def main() -> None:
     recipe = recipe_of({step: study.settings(step, planned) for step in ("tile", "train")})
     for name in said.parts or parts_of(recipe):
         for seed in said.seeds:
-            known = pd.read_csv(out, sep="\t", dtype={"fold": str}) if out.is_file() else None
             key = (comparison.dataset, fold, name, seed, said.steps)
-            if known is not None and key in set(known[KEY].itertuples(index=False, name=None)):
+            if is_known(read_rows(out, COLUMNS), KEY, key):
                 continue
             run = Run(seed, fold, "cpu", "bf16", 1, "")
             rows = pd.DataFrame(rows_of(name, recipe, run, study, work, said.steps))
             rows = rows.assign(dataset=comparison.dataset, fold=fold)[COLUMNS]
-            rows.to_csv(
-                out, sep="\t", index=False, float_format="%.6g", mode="a", header=not out.is_file()
-            )
+            append_rows(out, rows)
             print(rows.to_string(index=False, header=False), flush=True)
-    print(summary(pd.read_csv(out, sep="\t", dtype={"fold": str})).to_string())
+    print(summary(read_rows(out, COLUMNS)).to_string())
 
 
 def prepare(comparison: Comparison) -> None:
