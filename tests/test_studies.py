@@ -126,11 +126,16 @@ PER_SHARD = {
 
 def lineages(found):
     """Lineage of every product, by step and what it is of."""
-    products = {(step, of) for step, shards in PER_SHARD.items() for of in getattr(found, shards)}
-    products |= {(step, "s") for step in ("ingest", "normalise")}
-    products |= {("train", seed, fold) for seed in found.seeds for fold in found.fold_names}
-    products |= {("split",), ("summarise",), ("report",)}
-    return {product: found.lineage(*product) for product in products}
+    return {product: found.lineage(*product) for product in found.products}
+
+
+def test_products_are_those_of_every_step():
+    found = study(train={"seeds": [0, 1]})
+    products = [(step, of) for step, shards in PER_SHARD.items() for of in getattr(found, shards)]
+    products += [(step, "s") for step in ("ingest", "normalise")]  # only trains
+    products += [("train", seed, fold) for seed in "01" for fold in "012"]
+    products += [("split",), ("summarise",), ("report",)]
+    assert sorted(found.products) == sorted(products)
 
 
 @cache

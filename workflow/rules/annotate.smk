@@ -26,7 +26,7 @@ rule annotate:
         **study.settings("annotate"),
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "mask"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "mask"),
-        code=code_version("annotate.py"),
+        lineage=lineage_of("annotate"),
     message:
         "Reading the masks of {wildcards.shard}"
     script:

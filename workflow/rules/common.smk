@@ -13,7 +13,7 @@ DEFINES:
     settled             of a step: its settings, what the config leaves open taken from the plan
     settled_by_step     the same of several steps
     own_networks        of a shard: those that may predict it
-    upstream_of         of a job: the digest of all that it reads
+    lineage_of          of a job: the digest of all that decides its product
     resources_of        of a rule: what the config says
 """
 
@@ -51,8 +51,8 @@ wildcard_constraints:
     fold=r"[0-9]+|all",
 
 
-def upstream_of(step):
-    return lambda wildcards: study.upstream(step, *wildcards)
+def lineage_of(step):
+    return lambda wildcards: study.lineage(step, *wildcards)
 
 
 def raw_files(column):

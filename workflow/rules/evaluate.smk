@@ -29,8 +29,7 @@ rule evaluate:
         **resources_of("evaluate"),
     params:
         **study.settings("evaluate"),
-        code=code_version("evaluate.py"),
-        upstream=upstream_of("evaluate"),
+        lineage=lineage_of("evaluate"),
     message:
         "Scoring the predictions of {wildcards.shard}"
     script:
@@ -52,8 +51,7 @@ rule summarise:
     params:
         **study.settings("summarise"),
         shards=study.placement(study.evaluated),
-        code=code_version("summarise.py"),
-        upstream=study.upstream("summarise"),
+        lineage=study.lineage("summarise"),
     message:
         "Summing up the scores of the study"
     script:

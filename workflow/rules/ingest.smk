@@ -25,7 +25,7 @@ rule ingest:
     params:
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
-        code=code_version("ingest.py"),
+        lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"
     script:

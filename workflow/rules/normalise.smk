@@ -24,8 +24,7 @@ rule normalise:
         **resources_of("normalise"),
     params:
         **study.settings("normalise"),
-        code=code_version("normalise.py"),
-        upstream=upstream_of("normalise"),
+        lineage=lineage_of("normalise"),
     message:
         "Normalising the micrographs of {wildcards.shard}"
     script:

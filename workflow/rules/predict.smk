@@ -34,8 +34,7 @@ rule predict:
     params:
         **study.settings("predict"),
         seeds=lambda wildcards: [seed for seed, _ in study.networks_for(wildcards.shard)],
-        code=code_version("predict.py"),
-        lineage=lambda wildcards: study.lineage("predict", wildcards.shard),
+        lineage=lineage_of("predict"),
     message:
         "Predicting the micrographs of {wildcards.shard}"
     script:

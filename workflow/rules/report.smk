@@ -47,8 +47,7 @@ rule report:
         shards=study.placement(study.predicted),
         study=settled_by_step("split", "train"),
         page=[file_digest(path) for path in page_parts],
-        code=code_version("report.py"),
-        upstream=study.upstream("report"),
+        lineage=study.lineage("report"),
     message:
         "Writing the report"
     script:

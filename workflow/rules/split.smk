@@ -32,8 +32,7 @@ rule split:
     params:
         **study.settings("split"),
         shards=study.placement(study.annotated),
-        code=code_version("split.py"),
-        upstream=study.upstream("split"),
+        lineage=study.lineage("split"),
     message:
         "Auditing the folds"
     script:

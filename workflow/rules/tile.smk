@@ -27,9 +27,7 @@ rule tile:
         **resources_of("tile"),
     params:
         settings=settled("tile"),
-        identity=study.identity("tile"),
-        code=code_version("tile.py"),
-        upstream=upstream_of("tile"),
+        lineage=lineage_of("tile"),
     message:
         "Tiling the micrographs of {wildcards.shard}"
     script:

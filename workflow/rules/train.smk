@@ -37,8 +37,7 @@ rule train:
     params:
         settings=settled_by_step("tile", "train"),
         takes=training_takes,
-        code=code_version("train.py"),
-        lineage=lambda wildcards: study.lineage("train", *wildcards),
+        lineage=lineage_of("train"),
     message:
         "Training the network of fold {wildcards.fold}, seed {wildcards.seed}{params.takes}"
     script:

@@ -2,8 +2,8 @@
 
 Everything here is known from the config, the sheet and the digests of the raw files, before any job
 runs. The lineage of a product is the digest of all that decides it: raw bytes, settings and code of
-its own step and of every step before. A job that lists the lineage of what it reads among its
-params runs again when, and only when, its result can have changed.
+its own step and of every step before. A job that has its lineage among its params
+runs again when, and only when, its result can have changed.
 
 Where the config leaves settings to the plan, and no plan is there yet, the digest of all that it
 will be made from stands for them. The plan then keeps it, so that making it changes no lineage.
@@ -11,7 +11,7 @@ will be made from stands for them. The plan then keeps it, so that making it cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -149,9 +149,26 @@ class Study:
         key = (step, *of)
         if key not in self._lineages:
             self._lineages[key] = digest(
-                self.identity(step), self.code(f"{step}.py"), self.upstream(step, *of)
+                self.identity(step), self.code(f"{step}.py"), self.ancestry(step, *of)
             )
         return self._lineages[key]
+
+    def ancestry(self, step: str, *of: str) -> Ancestry:
+        """What a step reads: raw files for the first, lineages for the others. See `ANCESTRY`."""
+        return ANCESTRY[step](self, *of)
+
+    @property
+    def products(self) -> Iterator[tuple[str, ...]]:
+        """Step, and what of it, of everything that has a lineage; see `lineage`."""
+        yield from (("annotate", shard) for shard in self.annotated)
+        for step in ("ingest", "normalise"):
+            yield from ((step, shard) for shard in self.shards.index)
+        yield from (("tile", shard) for shard in self.annotated)
+        yield ("split",)
+        yield from (("train", seed, fold) for seed in self.seeds for fold in self.fold_names)
+        yield from (("predict", shard) for shard in self.predicted)
+        yield from (("evaluate", shard) for shard in self.evaluated)
+        yield from (("summarise",), ("report",))
 
     def identity(self, step: str) -> Any:
         """What stands for a step's settings in lineages: themselves, or where they are from."""
@@ -224,10 +241,6 @@ class Study:
         n_classes = len(block.pop("classes"))
         return block | {"size_px": self.config["tile"]["size_px"], "n_classes": n_classes}
 
-    def upstream(self, step: str, *of: str) -> str:
-        """Digest of all that a step reads: raw files for the first, lineages for the others."""
-        return digest(ANCESTRY[step](self, *of))
-
 
 USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
 """Steps whose params hold the declared classes."""
@@ -237,47 +250,71 @@ COST_FREE |= {"class_weights", "pos_weight"}
 """Settings of `train` that change neither the time nor the memory of a step."""
 
 
-def _raw(study: Study, shard: str, column: str, *more: str) -> list[Any]:
+def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
     """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
     rows = study.rows_of(shard)
-    names = ("micrograph", f"{column}_key", "frame", *more)
-    said = [[str(cell) for cell in rows[name].tolist()] for name in names]
-    return [said, study.raw_digests(shard, column)]
+    names = (f"{column}_key", "frame", *more)
+    said = ([str(cell) for cell in rows[name].tolist()] for name in names)
+    cells = zip(study.raw_digests(shard, column), *said, strict=True)
+    return {
+        "columns": [column, *names],
+        "rows": dict(zip(rows["micrograph"], map(list, cells), strict=True)),
+    }
 
 
-def _training(study: Study, seed: str, fold: str) -> list[Any]:
-    shards = study.training_shards(fold)
+def _reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
+    return {"reads": {"/".join(product): study.lineage(*product) for product in products}}
+
+
+def _training(study: Study, seed: str, fold: str) -> Ancestry:
     steps = ("normalise", "annotate", "tile")
-    return [seed, [[shard, *(study.lineage(step, shard) for step in steps)] for shard in shards]]
+    shards = study.training_shards(fold)
+    return {"seed": seed, **_reads(study, *((step, shard) for shard in shards for step in steps))}
 
 
-def _networks(study: Study, shard: str) -> list[str]:
-    return [study.lineage("train", seed, fold) for seed, fold in study.networks_for(shard)]
+def _networks(study: Study) -> list[tuple[str, ...]]:
+    return [("train", seed, fold) for fold in study.fold_names for seed in study.seeds]
 
 
-ANCESTRY: dict[str, Callable[..., list[Any]]] = {
+Ancestry = dict[str, Any]
+"""What a product is made from, by name.
+
+columns, rows: of each micrograph, the digest of its raw file and the cells that say how to read it.
+reads: lineage of each product that is read, by `step/of`.
+folds: fold of each group, or of each shard.
+seed: of a network.
+"""
+
+ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
     "annotate": lambda study, shard: _raw(study, shard, "mask"),
-    "normalise": lambda study, shard: [study.lineage("ingest", shard)],
-    "tile": lambda study, shard: [study.lineage(step, shard) for step in ("normalise", "annotate")],
-    "split": lambda study: [
-        study.folds["fold"].to_dict(),
-        [[study.lineage(step, shard) for step in ("ingest", "tile")] for shard in study.annotated],
-    ],
+    "normalise": lambda study, shard: _reads(study, ("ingest", shard)),
+    "tile": lambda study, shard: _reads(study, ("normalise", shard), ("annotate", shard)),
+    "split": lambda study: {
+        "folds": study.folds["fold"].to_dict(),
+        **_reads(
+            study, *((step, shard) for shard in study.annotated for step in ("ingest", "tile"))
+        ),
+    },
     "train": _training,
-    "predict": lambda study, shard: [study.lineage("normalise", shard), *_networks(study, shard)],
-    "evaluate": lambda study, shard: [
-        study.lineage(step, shard) for step in ("predict", "annotate", "normalise")
-    ],
-    "summarise": lambda study: [
-        [shard, study.shards.loc[shard, "fold"], study.lineage("evaluate", shard)]
-        for shard in study.evaluated
-    ],
-    "report": lambda study: [
-        study.lineage("split"),
-        study.lineage("summarise"),
-        [study.lineage("train", seed, fold) for fold in study.fold_names for seed in study.seeds],
-        [study.lineage("predict", shard) for shard in study.predicted],
-    ],
+    "predict": lambda study, shard: _reads(
+        study,
+        ("normalise", shard),
+        *(("train", *network) for network in study.networks_for(shard)),
+    ),
+    "evaluate": lambda study, shard: _reads(
+        study, *((step, shard) for step in ("predict", "annotate", "normalise"))
+    ),
+    "summarise": lambda study: {
+        "folds": study.shards["fold"][study.evaluated].to_dict(),
+        **_reads(study, *(("evaluate", shard) for shard in study.evaluated)),
+    },
+    "report": lambda study: _reads(
+        study,
+        ("split",),
+        ("summarise",),
+        *_networks(study),
+        *(("predict", shard) for shard in study.predicted),
+    ),
 }
-"""What the product of each step is made from, by step."""
+"""The ancestry of the product of each step, by step."""
