@@ -30,8 +30,9 @@ from tessera import problems
 from tessera.calibration import Calibration, expected
 from tessera.digests import code_version
 from tessera.files import read_table
+from tessera.lineages import LineageBook
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
-from tessera.preparation import plan_so_far, prepared
+from tessera.preparation import LINEAGES, plan_so_far, prepared
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -179,6 +180,10 @@ def resources_of(step):
         names = [name for name in ("mem_mb", "runtime") if asked[name] == AUTO]
         asked |= {name: asked_of_training(name) for name in names}
     return asked
+
+
+onstart:
+    LineageBook(LINEAGES).keep(study)
 
 
 onerror:

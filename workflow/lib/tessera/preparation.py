@@ -19,6 +19,7 @@ from tessera.schemas import faults
 from tessera.studies import WHOLE, Study
 
 DIGESTS = ".snakemake/tessera/digests.tsv"
+LINEAGES = ".snakemake/tessera/lineages.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
 
