@@ -3,6 +3,7 @@ Reads the config and the sheet, and knows what every job needs before any job ru
 
 DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
+    verbatim            settings that may hold braces
     raw_files           of a shard: what the sheet's column names
     of_training_shards  files of all shards that a fold's networks may learn from
     gate                of a network: the audit of the folds, unless it is trained already
@@ -30,9 +31,8 @@ from tessera import problems
 from tessera.calibration import Calibration, expected
 from tessera.digests import code_version
 from tessera.files import read_table
-from tessera.lineages import LineageBook
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
-from tessera.preparation import LINEAGES, plan_so_far, prepared
+from tessera.preparation import keep_for_jobs, plan_so_far, prepared, prepared_for_job
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -41,7 +41,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 started = time.time()
 
 try:
-    study = prepared(config, Path(workflow.basedir) / "workflow" / "schemas")
+    prepare = prepared if workflow.is_main_process else prepared_for_job
+    study = prepare(config, Path(workflow.basedir) / "workflow" / "schemas")
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 
@@ -54,6 +55,11 @@ wildcard_constraints:
 
 def lineage_of(step):
     return lambda wildcards: study.lineage(step, *wildcards)
+
+
+def verbatim(settings):
+    # Snakemake takes braces in a param for wildcards, but not in what a function returns.
+    return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
 def raw_files(column):
@@ -183,7 +189,7 @@ def resources_of(step):
 
 
 onstart:
-    LineageBook(LINEAGES).keep(study)
+    keep_for_jobs(study)
 
 
 onerror:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,29 @@ from tessera import folds, sheets
 from tessera.classes import ClassTable
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
+from tessera.lineages import LineageBook
 from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
+from tessera.recollections import keep, recall
 from tessera.schemas import faults
 from tessera.studies import WHOLE, Study
 
-DIGESTS = ".snakemake/tessera/digests.tsv"
-LINEAGES = ".snakemake/tessera/lineages.tsv"
+KEPT = Path(".snakemake/tessera")
+DIGESTS = KEPT / "digests.tsv"
+LINEAGES = KEPT / "lineages.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
+
+
+def prepared_for_job(config: dict[str, Any], schemas: Path) -> Study:
+    """The study as the run was planned with it; prepared anew where the sheet has changed since."""
+    return recall(config, plan_so_far(), KEPT) or prepared(config, schemas)
+
+
+def keep_for_jobs(study: Study) -> None:
+    """Leave a study where `prepared_for_job` finds it, and its lineages where `explain` does."""
+    keep(study, KEPT)
+    LineageBook(LINEAGES).keep(study)
 
 
 def prepared(config: dict[str, Any], schemas: Path) -> Study:
@@ -123,7 +138,7 @@ def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
     containers = rows["label"].where(rows["label_key"] != "", "")
     for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
-        present = {path: Path(path).is_file() for path in paths.unique() if path}
+        present = {path: os.path.isfile(path) for path in paths.unique() if path}  # noqa: PTH113
         absent = rows.loc[[not present.get(path, True) for path in paths]]
         named = zip(absent["micrograph"], absent[column], strict=True)
         problems += [Problem(name, path, f"this {column} is missing") for name, path in named]

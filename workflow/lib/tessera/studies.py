@@ -11,6 +11,7 @@ will be made from stands for them. The plan then keeps it, so that making it cha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,6 +46,8 @@ class Study:
         Digest of the code of a script, by its name.
     plan : Plan, optional
         What settles the values that the config leaves open, once it is made.
+    placed : DataFrame, optional
+        The folds, where they are known already.
     """
 
     rows: pd.DataFrame
@@ -53,32 +56,50 @@ class Study:
     sha256: Mapping[str, str]
     code: Callable[[str], str]
     plan: Plan | None = None
+    placed: pd.DataFrame | None = None
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def folds(self) -> pd.DataFrame:
         """Fold of each cross-validated group, see `folds.assign_folds`."""
+        if self.placed is not None:
+            return self.placed
         split = self.config["split"]
         return assign_folds(self.rows, split["method"], split["folds"], self.sheet)
 
     @cached_property
     def shards(self) -> pd.DataFrame:
         """One row a shard, indexed by its name: group, annotated, use, fold."""
-        table = self._by_shard.first()[["group", "annotated", "use"]]
+        first = [positions[0] for positions in self._positions.values()]
+        table = self.rows.iloc[first][["group", "annotated", "use"]]
+        table = table.set_axis(pd.Index(self._positions, name="shard"))
         placed = table["annotated"] & (table["use"] == "cv")
         folds = table["group"].map(self.folds["fold"]).where(placed)
         names = [None if pd.isna(fold) else str(int(fold)) for fold in folds]
         return table.assign(fold=pd.Series(names, table.index, dtype=object))
 
     @cached_property
-    def _by_shard(self):
-        return self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"])).groupby(
-            "shard"
-        )
+    def _positions(self) -> dict[str, list[int]]:
+        """Where the rows of each shard are, by its name, sorted."""
+        found = defaultdict(list)
+        shards = assign_shards(self.rows, self.config["shard_size"])
+        for position, shard in enumerate(shards.tolist()):
+            found[shard].append(position)
+        return dict(sorted(found.items()))
 
     def rows_of(self, shard: str) -> pd.DataFrame:
         """The rows of one shard, in the order of its pages."""
-        return self._by_shard.get_group(shard)
+        return self.rows.iloc[self._positions[shard]]
+
+    def cells_of(self, shard: str, column: str) -> list[Any]:
+        """One column of the rows of one shard."""
+        cells = self._columns[column]
+        return [cells[position] for position in self._positions[shard]]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        # As lists: a shard at a time, pandas takes seconds for 100,000 rows.
+        return {name: column.tolist() for name, column in self.rows.items()}
 
     @cached_property
     def fold_names(self) -> list[str]:
@@ -134,7 +155,7 @@ class Study:
 
     def raw_digests(self, shard: str, column: str) -> list[str]:
         """SHA-256 of the file of each row of a shard; `column` is image or mask."""
-        return [self.sha256[path] for path in self.rows_of(shard)[column]]
+        return [self.sha256[path] for path in self.cells_of(shard, column)]
 
     def lineage(self, step: str, *of: str) -> str:
         """Digest of all that decides the product of a step: its settings, code and whole ancestry.
@@ -200,10 +221,14 @@ class Study:
 
         Those for testing only are left out: nothing of them may enter training.
         """
-        rows = self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"]))
-        rows = rows[rows["annotated"] & (rows["use"] != "test")]
-        first = rows[rows["cohort"] == rows["cohort"].min()]
-        return {shard: of["micrograph"].tolist() for shard, of in first.groupby("shard")}
+        learnt = self.rows["annotated"] & (self.rows["use"] != "test")
+        first = learnt & (self.rows["cohort"] == self.rows.loc[learnt, "cohort"].min())
+        is_first, names = first.tolist(), self._columns["micrograph"]
+        found = {
+            shard: [names[position] for position in positions if is_first[position]]
+            for shard, positions in self._positions.items()
+        }
+        return {shard: of for shard, of in found.items() if of}
 
     def waits_for_plan(self, step: str) -> bool:
         """Whether the config leaves to the plan some of what a step has to know."""
@@ -252,13 +277,12 @@ COST_FREE |= {"class_weights", "pos_weight"}
 
 def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
     """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
-    rows = study.rows_of(shard)
     names = (f"{column}_key", "frame", *more)
-    said = ([str(cell) for cell in rows[name].tolist()] for name in names)
+    said = (map(str, study.cells_of(shard, name)) for name in names)
     cells = zip(study.raw_digests(shard, column), *said, strict=True)
     return {
         "columns": [column, *names],
-        "rows": dict(zip(rows["micrograph"], map(list, cells), strict=True)),
+        "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
 
 
