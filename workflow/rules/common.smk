@@ -18,6 +18,7 @@ DEFINES:
     resources_of        of a rule: what the config says
 """
 
+import gc
 import os
 import sys
 import time
@@ -37,6 +38,10 @@ from tessera.preparation import keep_for_jobs, plan_so_far, prepared, prepared_f
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A graph is millions of objects, and all of them stay: looking through them for garbage again and
+# again took a fifth of planning 10,000 jobs.
+gc.set_threshold(200_000, 20, 100)
 
 started = time.time()
 
@@ -63,7 +68,7 @@ def verbatim(settings):
 
 
 def raw_files(column):
-    return lambda wildcards: sorted(set(study.rows_of(wildcards.shard)[column]))
+    return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
 
 
 def of_training_shards(pattern):

@@ -53,7 +53,7 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         return None
     sha256 = {}
     for column, name in DIGESTED.items():
-        sha256 |= dict(zip(rows[column], rows.pop(name), strict=True))
+        sha256 |= dict(zip(rows[column].tolist(), rows.pop(name).tolist(), strict=True))
     return Study(
         rows,
         config["sheet"],

@@ -36,7 +36,7 @@ def assign_shards(rows: pd.DataFrame, shard_size: int) -> pd.Series:
     sizes = Counter(base)
     cut = dict.fromkeys(sizes, "")  # what the cut before adds to the name
     shards = []
-    for name, micrograph in zip(base, rows["micrograph"], strict=True):
+    for name, micrograph in zip(base, rows["micrograph"].tolist(), strict=True):
         shards.append(name + cut[name])
         if sizes[name] > shard_size:
             of_id = hashlib.sha256(micrograph.encode()).hexdigest()

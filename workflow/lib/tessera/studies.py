@@ -134,9 +134,13 @@ class Study:
 
     def networks_for(self, shard: str) -> list[tuple[str, str]]:
         """(seed, fold) of each network that predicts a shard: its own fold's, or all of them."""
-        own = self.shards.loc[shard, "fold"]
+        own = self._fold_of[shard]
         folds = self.fold_names if own is None else [own]
         return [(seed, fold) for fold in folds for seed in self.seeds]
+
+    @cached_property
+    def _fold_of(self) -> dict[str, str | None]:
+        return self.shards["fold"].to_dict()
 
     @property
     def seeds(self) -> list[str]:
@@ -145,9 +149,10 @@ class Study:
 
     def raw_rows(self, shard: str, column: str, *more: str) -> list[dict[str, Any]]:
         """What a script needs to read the image or the mask of each row of a shard."""
-        names = {column: "path", f"{column}_key": "key"}
-        wanted = ["micrograph", column, f"{column}_key", "frame", *more]
-        return self.rows_of(shard)[wanted].rename(columns=names).to_dict("records")
+        names = {"micrograph": "micrograph", "path": column, "key": f"{column}_key"}
+        names |= {name: name for name in ("frame", *more)}
+        cells = (self.cells_of(shard, name) for name in names.values())
+        return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
     def placement(self, shards: list[str]) -> list[dict[str, Any]]:
         """Name, group, annotated, use and fold of shards, for the scripts that handle many."""
