@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from skimage.transform import resize_local_mean
 
 import report
 from tessera import panels
@@ -17,7 +16,7 @@ from tessera.classes import IGNORE
 from tessera.figures import Row, dot_plot, loss_plot
 from tessera.files import write_pages
 from tessera.metrics import class_counts, confusion
-from tessera.panels import area_mean, error_codes, grey, nearest, panel_shape
+from tessera.panels import error_codes, grey, nearest, panel_shape
 from tessera.reports import worst_first
 from tessera.summaries import summary
 from tessera.wording import area, decimals, number, pixel_sizes, validation
@@ -138,22 +137,6 @@ def test_a_smaller_mask_holds_no_new_class(shape):
     small = nearest(mask, panel_shape(shape, 50))
     assert max(small.shape) == 50
     assert set(np.unique(small)) <= {0, 3, IGNORE}
-
-
-@pytest.mark.parametrize("side", [60, 61, 96, 250])
-def test_area_mean_keeps_the_mean_and_the_place(side):
-    rows = np.repeat(np.arange(side, dtype=float)[:, None], side, axis=1)
-    small = area_mean(rows, (48, 48))
-    middles = (np.arange(48) + 0.5) * side / 48 - 0.5
-    np.testing.assert_allclose(small, np.repeat(middles[:, None], 48, axis=1), atol=0.5)
-    assert small.mean() == pytest.approx(rows.mean())
-
-
-def test_area_mean_is_the_local_mean_of_scikit_image():
-    page = np.random.default_rng(0).normal(size=(90, 70))
-    np.testing.assert_allclose(
-        area_mean(page, (40, 31)), resize_local_mean(page, (40, 31)), atol=1e-5
-    )
 
 
 def test_grey_uses_all_levels_and_survives_a_flat_page():
