@@ -22,7 +22,10 @@ from tessera.summaries import summary
 from tessera.wording import area, decimals, number, pixel_sizes, validation
 
 CLASSES = ["matrix", "a<b"]
-SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column", "duplicates": "stop"}
+SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column"}
+SPLIT |= {"duplicates": "stop", "overlaps": "stop"}
+LEAKS = ["first", "first_group", "second", "second_group", "kind", "shared_percent"]
+LEAKS += ["down_px", "right_px", "turn", "picture"]
 
 
 def write_shard(folder, group, wrong_px, annotated=True, use="cv", fold="0", size_nm=0.5):
@@ -77,9 +80,10 @@ def study(tmp_path):
         histories.append(str(history))
     scores = summary([counts for _, counts in written], 0, 100)
     write_table(folds, tmp_path / "folds.tsv")
+    write_table(pd.DataFrame(columns=LEAKS), tmp_path / "leaks.tsv")
     write_table(scores, tmp_path / "metrics.tsv")
     return {
-        "folds": str(tmp_path / "folds.tsv"),
+        "audit": (str(tmp_path / "folds.tsv"), str(tmp_path / "leaks.tsv")),
         "metrics": str(tmp_path / "metrics.tsv"),
         "histories": histories,
         "shards": [*(shard for shard, _ in written), new],
@@ -186,6 +190,29 @@ def test_an_ungrouped_validation_is_said_loudly_and_first(study):
 
 def head(html):
     return html.partition("<nav")[0].partition("<h1>")[2]
+
+
+def test_allowed_leaks_are_said_loudly_and_listed(study):
+    assert 'id="leaks"' not in written(study)
+    row = (
+        "g1-1",
+        "g1",
+        "g2-1",
+        "g2",
+        "overlap",
+        41.5,
+        -12,
+        30.4,
+        "",
+        "results/leaks/g1-1--g2-1.png",
+    )
+    write_table(pd.DataFrame([row], columns=LEAKS), study["audit"][1])
+    study["settings"]["study"]["split"]["overlaps"] = "allow"
+    html = written(study)
+    assert "show partly the same area were allowed" in head(html)
+    listed = html.partition('id="leaks"')[2].partition("</section>")[0]
+    assert "41.5 %" in listed
+    assert "results/leaks/g1-1--g2-1.png" in listed
 
 
 def test_what_only_trains_is_listed_and_what_is_unlabelled_is_measured(study):

@@ -4,10 +4,11 @@ Both are brought to one grid and whitened, so that no spatial frequency outweigh
 all offsets at which they share a tenth of the smaller one are tried at once: phase correlation
 (Kuglin and Hines, The phase correlation image alignment method, Proceedings of the IEEE Conference
 on Cybernetics and Society, 163, 1975). Three things have to hold, and each keeps out what the
-others let pass: the best offset stands out from the noise of all offsets; no other offset comes near it,
-as many do with lattices; and the grey levels agree all over what is shared, not in one spot only,
-as with a data bar or a single line. The limits were set where 23 micrographs of superalloys, 10 of
-axons and 18 simulated ones fell apart into pairs of cuttings that share an area and all others.
+others let pass: the best offset stands out from the noise of all offsets; no other offset comes
+near it, as many do with lattices; and the grey levels agree all over what is shared, not in one
+spot only, as with a data bar or a single line. The limits lie between what was measured of cuttings
+that share an area and of all other pairs, among micrographs of superalloys, axons and simulated
+particles.
 """
 
 from __future__ import annotations
