@@ -13,6 +13,7 @@ particles.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,8 @@ LIMIT = 3.0
 """Grey levels are clipped at so many standard deviations, lest a few bright spots decide."""
 PEAK = 8
 ATTEMPTS = 3
-"""Offsets tried: a data bar that both have is the best, but it is not all over what is shared."""
-BLOCKS = 6
+"""Searches: where grey levels agree in one spot only, as in a data bar, it is blanked in both."""
+BLOCKS, LESS = 6, 0.75
 
 
 @dataclass(frozen=True)
@@ -90,39 +91,59 @@ def overlap(
     cell = max(*pixel_sizes, min(lengths) / SMALLER, max(lengths) / LARGER)
     a = _on_grid(first, cell / pixel_sizes[0])
     b = _on_grid(posed(second, turn), cell / pixel_sizes[1])
-    scores = _scores(whitened(a), whitened(b))
-    bands = [_band(page) for page in (a, b)]
+    white, bands = ([of(page) for page in (a, b)] for of in (whitened, _band))
     for _ in range(ATTEMPTS):
+        scores = _scores(*white)
         at = np.unravel_index(np.argmax(scores), scores.shape)
-        best, around = scores[at], _around(scores, at)
-        offset = [int(i) if i < side else int(i) - n
-                  for i, side, n in zip(at, a.shape, scores.shape, strict=True)]  # fmt: skip
-        spans = [_shared(*sides, by) for *sides, by in zip(a.shape, b.shape, offset, strict=True)]
-        shared = [band[tuple(span[of] for span in spans)] for of, band in enumerate(bands)]
-        scores[around] = 0
+        best = scores[at]
+        scores[_around(scores, at)] = 0
         if best < CLEAR or scores.max() > LEAST_RIVALRY * best:
             return None
-        if agreement(*shared, 0.75) >= LEAST_AGREEMENT:
-            top, left = (by * cell / pixel_sizes[0] for by in offset)
-            boxes = [tuple(end / side for span, side in zip(spans, page.shape, strict=True)
-                           for end in (span[of].start, span[of].stop))
-                     for of, page in enumerate((a, b))]  # fmt: skip
-            share = shared[0].size / min(a.size, b.size)
-            return Overlap(turn, top, left, *boxes, share, agreement(*shared, 1.0))
+        spans = _spans(at, scores.shape, (a.shape, b.shape))
+        shared = [band[of] for band, of in zip(bands, spans, strict=True)]
+        if agreement(*shared, LESS) >= LEAST_AGREEMENT:
+            return _described(turn, spans, (a.shape, b.shape), cell / pixel_sizes[0], shared)
+        spot = _strongest(*shared)
+        for page, of in zip(white, spans, strict=True):
+            page[of][spot] = 0
     return None
+
+
+def _described(
+    turn: int,
+    spans: Sequence[tuple[slice, slice]],
+    shapes: Sequence[tuple[int, int]],
+    cell_px: float,
+    shared: Sequence[np.ndarray],
+) -> Overlap:
+    starts = [[span.start for span in of] for of in spans]
+    top, left = (cell_px * (mine - its) for mine, its in zip(*starts, strict=True))
+    boxes = [
+        tuple(end / side for span, side in zip(of, shape, strict=True)
+              for end in (span.start, span.stop))
+        for of, shape in zip(spans, shapes, strict=True)
+    ]  # fmt: skip
+    share = shared[0].size / min(rows * columns for rows, columns in shapes)
+    return Overlap(turn, top, left, *boxes, share, agreement(*shared, 1.0))
 
 
 def _on_grid(page: np.ndarray, cell_px: float) -> np.ndarray:
     return area_mean(page, tuple(max(1, round(side / cell_px)) for side in page.shape))
 
 
-def _shared(first: int, second: int, offset: int) -> tuple[slice, slice]:
-    """What two spans have in common, in each of them."""
-    start, stop = max(0, offset), min(first, offset + second)
-    return slice(start, stop), slice(start - offset, stop - offset)
+def _spans(
+    at: Sequence[int], n_offsets: Sequence[int], shapes: Sequence[tuple[int, int]]
+) -> list[tuple[slice, slice]]:
+    """What both show, as slices of the first and of the second, by the offset with a score."""
+    both = []
+    for i, n, first, second in zip(at, n_offsets, *shapes, strict=True):
+        offset = int(i) if i < first else int(i) - n
+        start, stop = max(0, offset), min(first, offset + second)
+        both.append((slice(start, stop), slice(start - offset, stop - offset)))
+    return list(zip(*both, strict=True))
 
 
-def _around(scores: np.ndarray, at: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def _around(scores: np.ndarray, at: Sequence[int]) -> tuple[np.ndarray, ...]:
     near = np.arange(-PEAK, PEAK + 1)
     return np.ix_(*((i + near) % side for i, side in zip(at, scores.shape, strict=True)))
 
@@ -176,13 +197,32 @@ def agreement(a: np.ndarray, b: np.ndarray, share: float) -> float:
     share : float
         Of `BLOCKS` x `BLOCKS` blocks, those left.
     """
+    products, *squares = (_by_block(values) for values in _products(a, b))
+    left = np.argsort(products, axis=None)[: round(share * products.size)]
+    norm = np.sqrt(np.prod([square.ravel()[left].sum() for square in squares]))
+    return float(products.ravel()[left].sum() / norm) if norm > 0 else 0.0
+
+
+def _strongest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The pixels of the blocks that `agreement` leaves out."""
+    products = _by_block(_products(a, b)[0])
+    strong = products > np.quantile(products, LESS)
+    for axis, side in enumerate(a.shape):
+        widths = np.diff(np.append(_starts(side), side))
+        strong = np.repeat(strong, widths, axis=axis)
+    return strong
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     a, b = (page - page.mean(dtype=np.float64) for page in (a, b))
-    starts = [np.unique(np.linspace(0, side, BLOCKS + 1).astype(int)[:-1]) for side in a.shape]
+    return a * b, a * a, b * b
 
-    def by_block(values: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(np.add.reduceat(values, starts[0], 0), starts[1], 1).ravel()
 
-    products, *squares = (by_block(values) for values in (a * b, a * a, b * b))
-    left = np.argsort(products)[: round(share * products.size)]
-    norm = np.sqrt(np.prod([square[left].sum() for square in squares]))
-    return float(products[left].sum() / norm) if norm > 0 else 0.0
+def _by_block(values: np.ndarray) -> np.ndarray:
+    for axis, side in enumerate(values.shape):
+        values = np.add.reduceat(values, _starts(side), axis)
+    return values
+
+
+def _starts(side: int) -> np.ndarray:
+    return np.unique(np.linspace(0, side, BLOCKS + 1).astype(int)[:-1])
