@@ -29,7 +29,7 @@ BIN_CELLS = 12
 MOST_PARTNERS = 8
 """Of a micrograph, the pairs with the most votes."""
 MOST_BETWEEN_GROUPS = 32
-CHUNK = 1 << 15
+CHUNK = 1 << 16
 COLUMNS = ["first", "second", "calibrated", "turn", "votes"]
 
 
@@ -102,18 +102,18 @@ def _matches(of: pd.DataFrame, group: np.ndarray) -> tuple[np.ndarray, np.ndarra
     micrograph = of["micrograph"].to_numpy()
     key = code & np.uint64((1 << KEY_BITS) - 1)
     known = _index(key, group, micrograph)
-    keys_known = key[known]
+    keys_known, starts = np.unique(key[known], return_index=True)
+    sizes = np.diff(np.append(starts, known.size))
     flips = _flips(doubts)
-    order = np.argsort(key, kind="stable")  # neighbours in the table are looked up together
     pairs = [np.zeros((2, 0), int)]
-    for start in range(0, len(order), CHUNK):
-        asking = order[start : start + CHUNK]
+    for start in range(0, len(of), CHUNK):
+        asking = np.arange(start, min(start + CHUNK, len(of)))
         found = [np.zeros((2, 0), int)]
         for flip in flips:
             asked = key[asking] ^ flip[asking]
-            low, high = (np.searchsorted(keys_known, asked, side) for side in ("left", "right"))
-            who, which = spread(high - low)
-            a, b = asking[who], known[low[who] + which]
+            hits, at = _looked_up(asked, keys_known)
+            who, which = spread(sizes[at])
+            a, b = asking[hits[who]], known[starts[at][who] + which]
             near = np.bitwise_count(code[a] ^ code[b]) <= NEAR_BITS
             near &= group[a] != group[b]
             found.append(np.stack([a[near], b[near]]))
@@ -123,6 +123,17 @@ def _matches(of: pd.DataFrame, group: np.ndarray) -> tuple[np.ndarray, np.ndarra
     a, b = np.where(swapped, b, a), np.where(swapped, a, b)
     distinct = np.unique(a * len(of) + b)
     return distinct // len(of), distinct % len(of)
+
+
+def _looked_up(asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the keys that are known, and where they lie among the known, in order."""
+    if known.size == 0:
+        return np.zeros(0, int), np.zeros(0, int)
+    # In order, neighbours are found in the same part of memory: several times as fast.
+    order = np.argsort(asked)
+    at = np.minimum(np.searchsorted(known, asked[order]), known.size - 1)
+    is_known = known[at] == asked[order]
+    return order[is_known], at[is_known]
 
 
 def _index(key: np.ndarray, group: np.ndarray, micrograph: np.ndarray) -> np.ndarray:
