@@ -26,9 +26,10 @@ from tessera.reduction import area_mean
 SMALLER, LARGER = 256, 1024
 """Cells along the longer sides of the two on their grid, at most."""
 LEAST_SHARE = 0.1
-CLEAR, LEAST_RIVALRY, LEAST_AGREEMENT = 9.0, 0.55, 0.2
+CLEAR, MOST_RIVALRY, LEAST_AGREEMENT, LEAST_PRODUCT = 9.0, 0.5, 0.2, 5.0
 """The best offset in standard deviations of all; the next best, of that, at most; the correlation
-of the grey levels without the quarter of the area where they agree best, at least."""
+of the grey levels without the quarter of the area where they agree best, at least; and of that and
+the first the product, lest a few particles that fall on others be taken for an area."""
 SHADING, FINE = 16.0, 1.0
 RINGS, HIGHEST = 64, 0.25
 LIMIT = 3.0
@@ -97,11 +98,12 @@ def overlap(
         at = np.unravel_index(np.argmax(scores), scores.shape)
         best = scores[at]
         scores[_around(scores, at)] = 0
-        if best < CLEAR or scores.max() > LEAST_RIVALRY * best:
+        if best < CLEAR or scores.max() > MOST_RIVALRY * best:
             return None
         spans = _spans(at, scores.shape, (a.shape, b.shape))
         shared = [band[of] for band, of in zip(bands, spans, strict=True)]
-        if agreement(*shared, LESS) >= LEAST_AGREEMENT:
+        agreed = agreement(*shared, LESS)
+        if agreed >= max(LEAST_AGREEMENT, LEAST_PRODUCT / best):
             return _described(turn, spans, (a.shape, b.shape), cell / pixel_sizes[0], shared)
         spot = _strongest(*shared)
         for page, of in zip(white, spans, strict=True):
