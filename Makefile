@@ -26,7 +26,7 @@ stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.n
 test: $(READY) ## set up, run all tests
 	$(BIN)/python -m pytest
 
-bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory", ARGS=--large)
+bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks", ARGS=--large)
 	PYTHONPATH=tests:workflow/lib:workflow/scripts $(BIN)/python -m benchmarks.bench $(ONLY) $(ARGS)
 
 lint: $(READY) ## what must be clean before a change goes in

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from builders import texture
 from tiny_study import SIDE_PX
 
 
@@ -100,8 +101,30 @@ def test_near_identical_micrographs_in_two_groups(fresh):
     said = fresh.refused()
     assert "a-1" in said
     assert "near-identical" in said
-    assert "b-1, but they are in the groups a and b" in said
+    assert "b-1 (b-1.tif), but they are in the groups a and b" in said
     assert no_training(fresh)
+
+
+def test_area_shared_by_two_groups(fresh):
+    data = fresh.folder / "data"
+    area, masks = texture(0, (260, 260), 2), np.zeros((160, 160), np.uint8)
+    masks[40:120, 40:120] = 255
+    random = np.random.default_rng(0)
+    for name, (top, left) in {"a-1": (0, 0), "t-2": (60, 90)}.items():
+        page = area[top : top + 160, left : left + 160] + random.normal(0, 0.2, (160, 160))
+        tifffile.imwrite(data / f"{name}.tif", (1000 + 100 * page).astype(np.uint16))
+        tifffile.imwrite(data / f"{name}.mask.tif", masks)
+    said = fresh.refused("--", "results/folds.tsv")
+    assert "a-1: a-1.tif: shows 27 % of the same area as t-2 (t-2.tif)" in said
+    assert "+60 px down and +90 px right of it, but they are in the groups a and t" in said
+    assert "1 fault:" in said
+    assert (fresh.folder / "results/leaks/a-1--t-2.png").is_file()
+    assert not (fresh.folder / "results/leaks.tsv").exists()
+    fresh.configure(split={"overlaps": "allow"})
+    fresh.run("--", "results/folds.tsv")
+    table = (fresh.folder / "results/leaks.tsv").read_text(encoding="utf-8")
+    assert "a-1\ta\ta-1.tif\tt-2\tt\tt-2.tif\toverlap\t27" in table
+    assert (fresh.folder / "results/leaks/a-1--t-2.png").is_file()
 
 
 def test_group_that_would_move_stops_the_run_and_keeps_the_table(study):

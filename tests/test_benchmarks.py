@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, memory, ours, samples, stitching, training
+from benchmarks import bench, leaks, memory, ours, samples, stitching, training
 from benchmarks.measuring import Comparison, Job, Options, Target, measured, once, printed, table
 
 
@@ -136,7 +136,11 @@ def test_a_peer_that_needs_too_much_is_not_run(scratch, monkeypatch):
     assert "not run" in note
 
 
+def test_planted_pairs_are_found_among_made_up_micrographs():
+    assert leaks.search(leaks.TINY.micrographs[-1])()["found"] == leaks.PLANTED
+
+
 def test_what_is_unknown_is_refused(capsys):
     with pytest.raises(SystemExit):
         bench.main(["speed"])
-    assert "training, stitching, memory" in capsys.readouterr().err
+    assert "training, stitching, memory, leaks" in capsys.readouterr().err

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from skimage.transform import resize_local_mean
 
 import report
 from tessera import panels
@@ -17,13 +16,16 @@ from tessera.classes import IGNORE
 from tessera.figures import Row, dot_plot, loss_plot
 from tessera.files import write_pages
 from tessera.metrics import class_counts, confusion
-from tessera.panels import area_mean, error_codes, grey, nearest, panel_shape
+from tessera.panels import error_codes, grey, nearest, panel_shape
 from tessera.reports import worst_first
 from tessera.summaries import summary
 from tessera.wording import area, decimals, number, pixel_sizes, validation
 
 CLASSES = ["matrix", "a<b"]
-SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column", "duplicates": "stop"}
+SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column"}
+SPLIT |= {"duplicates": "stop", "overlaps": "stop"}
+LEAKS = ["first", "first_group", "second", "second_group", "kind", "shared_percent"]
+LEAKS += ["down_px", "right_px", "turn", "picture"]
 
 
 def write_shard(folder, group, wrong_px, annotated=True, use="cv", fold="0", size_nm=0.5):
@@ -78,9 +80,10 @@ def study(tmp_path):
         histories.append(str(history))
     scores = summary([counts for _, counts in written], 0, 100)
     write_table(folds, tmp_path / "folds.tsv")
+    write_table(pd.DataFrame(columns=LEAKS), tmp_path / "leaks.tsv")
     write_table(scores, tmp_path / "metrics.tsv")
     return {
-        "folds": str(tmp_path / "folds.tsv"),
+        "audit": (str(tmp_path / "folds.tsv"), str(tmp_path / "leaks.tsv")),
         "metrics": str(tmp_path / "metrics.tsv"),
         "histories": histories,
         "shards": [*(shard for shard, _ in written), new],
@@ -140,22 +143,6 @@ def test_a_smaller_mask_holds_no_new_class(shape):
     assert set(np.unique(small)) <= {0, 3, IGNORE}
 
 
-@pytest.mark.parametrize("side", [60, 61, 96, 250])
-def test_area_mean_keeps_the_mean_and_the_place(side):
-    rows = np.repeat(np.arange(side, dtype=float)[:, None], side, axis=1)
-    small = area_mean(rows, (48, 48))
-    middles = (np.arange(48) + 0.5) * side / 48 - 0.5
-    np.testing.assert_allclose(small, np.repeat(middles[:, None], 48, axis=1), atol=0.5)
-    assert small.mean() == pytest.approx(rows.mean())
-
-
-def test_area_mean_is_the_local_mean_of_scikit_image():
-    page = np.random.default_rng(0).normal(size=(90, 70))
-    np.testing.assert_allclose(
-        area_mean(page, (40, 31)), resize_local_mean(page, (40, 31)), atol=1e-5
-    )
-
-
 def test_grey_uses_all_levels_and_survives_a_flat_page():
     assert np.unique(grey(np.arange(256.0).reshape(16, 16)))[[0, -1]].tolist() == [0, 255]
     assert np.unique(grey(np.full((4, 4), 7.0))).tolist() == [0]
@@ -203,6 +190,29 @@ def test_an_ungrouped_validation_is_said_loudly_and_first(study):
 
 def head(html):
     return html.partition("<nav")[0].partition("<h1>")[2]
+
+
+def test_allowed_leaks_are_said_loudly_and_listed(study):
+    assert 'id="leaks"' not in written(study)
+    row = (
+        "g1-1",
+        "g1",
+        "g2-1",
+        "g2",
+        "overlap",
+        41.5,
+        -12,
+        30.4,
+        "",
+        "results/leaks/g1-1--g2-1.png",
+    )
+    write_table(pd.DataFrame([row], columns=LEAKS), study["audit"][1])
+    study["settings"]["study"]["split"]["overlaps"] = "allow"
+    html = written(study)
+    assert "show partly the same area were allowed" in head(html)
+    listed = html.partition('id="leaks"')[2].partition("</section>")[0]
+    assert "41.5 %" in listed
+    assert "results/leaks/g1-1--g2-1.png" in listed
 
 
 def test_what_only_trains_is_listed_and_what_is_unlabelled_is_measured(study):

@@ -227,6 +227,7 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
         ("train", {"epochs": 3}),
         ("predict", {"symmetries": 4}),
         ("split", {"duplicates": "allow"}),
+        ("split", {"overlaps": "allow"}),
         ("summarise", {"draws": 500}),
         ("report", {"title": "Another"}),
     ],

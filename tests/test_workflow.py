@@ -138,7 +138,7 @@ def test_touched_files_plan_nothing(study):
     # newer than what was made from it, folders too.
     results = study.folder / "results"
     order = ["report.html", "metrics.tsv", "evaluation", "lineages", "predictions", "networks"]
-    order += ["folds.tsv", "tiles", "plan.yaml", "normalised", "masks", "micrographs"]
+    order += ["folds.tsv", "leaks.tsv", "tiles", "plan.yaml", "normalised", "masks", "micrographs"]
     assert {path.name for path in results.iterdir()} <= {*order, "logs", "calibration.yaml"}
     raw = [path for path in study.folder.iterdir() if path.name not in ("results", ".snakemake")]
     for age, path in enumerate([results / name for name in order] + raw):

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import memory, stitching, training
+from benchmarks import leaks, memory, stitching, training
 from benchmarks.measuring import ROOT, Comparison, Options, Target, printed, table
 from tessera.devices import resolve_precision
 from tessera.files import written_atomically
@@ -28,6 +28,7 @@ MEASURED = {
     "training": training.comparisons,
     "stitching": stitching.comparisons,
     "memory": memory.comparisons,
+    "leaks": leaks.comparisons,
 }
 ACCURACY = "accuracy"
 SCORES = ("mean_iou", "mean_dice")

@@ -1,11 +1,13 @@
 """
-Raw files of a shard into one TIFF, a page a micrograph, with what is known of each in a table.
+Raw files of a shard into one TIFF, a page a micrograph, with what is known of each in a table, and
+the landmarks by which `split` finds areas that were recorded twice.
 
 INPUTS:
     the shard's raw files; ancient, because their content decides (param `sha256`), not their time
 
 OUTPUTS:
-    results/micrographs/{shard}.tif, results/micrographs/{shard}.tsv
+    results/micrographs/{shard}.tif, results/micrographs/{shard}.tsv,
+    results/micrographs/{shard}.landmarks.parquet
 """
 
 
@@ -15,6 +17,7 @@ rule ingest:
     output:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
+        landmarks="results/micrographs/{shard}.landmarks.parquet",
     log:
         "results/logs/ingest/{shard}.log",
     conda:

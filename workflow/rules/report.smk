@@ -2,7 +2,7 @@
 One self-contained HTML file that says what was run and shows every result.
 
 INPUTS:
-    results/folds.tsv, results/metrics.tsv, results/networks/*.history.tsv,
+    results/folds.tsv, results/leaks.tsv, results/metrics.tsv, results/networks/*.history.tsv,
     results/micrographs/, results/masks/, results/predictions/ of all that is predicted
 
 OUTPUTS:
@@ -21,6 +21,7 @@ page_parts = [path for path in sorted(templates.glob("report.*")) if path.suffix
 rule report:
     input:
         folds="results/folds.tsv",
+        leaks="results/leaks.tsv",
         metrics="results/metrics.tsv",
         histories=expand(
             "results/networks/seed-{seed}/fold-{fold}.history.tsv",

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tessera.digests import changed_files
-from tessera.files import write_pages, write_table
+from tessera.files import write_pages, write_table, written_atomically
 from tessera.fingerprints import fingerprint
+from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
 from tessera.readers import UnreadableFile, read_micrograph
@@ -19,12 +20,20 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], pages: str, table: str) -> None:
-    """Write the micrographs of `rows`, whose files have the digests `sha256`, to `pages`."""
+def main(
+    rows: Sequence[dict[str, Any]], sha256: Sequence[str], pages: str, table: str, marks: str
+) -> None:
+    """Write the micrographs of `rows`, whose files have the digests `sha256`, to `pages`.
+
+    What is known of each goes to `table`, its landmarks, with the number of its page, to `marks`.
+    """
     problems: list[Problem] = changed_files(rows, sha256)
     records: list[dict[str, Any]] = []
-    write_pages(pages, _read(rows, sha256, problems, records), compressed=True)
+    found: list[pd.DataFrame] = []
+    write_pages(pages, _read(rows, sha256, problems, (records, found)), compressed=True)
     write_table(table, pd.DataFrame(records))
+    with written_atomically(marks) as temporary:
+        pd.concat(found, ignore_index=True).to_parquet(temporary, index=False)
     LOG.info("%d micrographs read", len(records))
 
 
@@ -32,9 +41,13 @@ def _read(
     rows: Sequence[dict[str, Any]],
     sha256: Sequence[str],
     problems: list[Problem],
-    records: list[dict[str, Any]],
+    known: tuple[list[dict[str, Any]], list[pd.DataFrame]],
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Each page with its pixel size; at the end, an error with all rows that could not be read."""
+    """Each page with its pixel size; at the end, an error with all rows that could not be read.
+
+    What is `known` of the pages, records and landmarks, grows on the way.
+    """
+    records, found = known
     for row, raw in zip(rows, sha256, strict=True):
         try:
             recording = read_micrograph(row["path"], row["key"], row["frame"])
@@ -44,6 +57,7 @@ def _read(
         pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
         stated = row["pixel_size_nm"]
         pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
+        found.append(landmarks(pixels, pixel_size_nm).assign(page=len(records)))
         records.append(
             {
                 "micrograph": row["micrograph"],
@@ -70,4 +84,5 @@ if __name__ == "__main__":
             snakemake.params.sha256,
             snakemake.output.pages,
             snakemake.output.table,
+            snakemake.output.landmarks,
         )

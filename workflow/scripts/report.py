@@ -33,7 +33,7 @@ class Shard:
 
 
 def main(
-    folds: str,
+    audit: tuple[str, str],
     metrics: str,
     histories: Sequence[str],
     shards: Sequence[Shard],
@@ -44,8 +44,10 @@ def main(
 
     Parameters
     ----------
-    folds, metrics : str
-        Paths of the audited folds and of the scores.
+    audit : (str, str)
+        Paths of the audited folds and of the pairs across groups.
+    metrics : str
+        Path of the scores.
     histories : sequence of str
         Path of each network's history, `.../seed-{seed}/fold-{fold}.history.tsv`.
     shards : sequence of Shard
@@ -55,7 +57,7 @@ def main(
     output : str
     """
     tables = Tables(
-        read_table(folds),
+        *map(read_table, audit),
         read_table(metrics),
         micrographs_of(shards),
         {network_of(path): read_table(path) for path in histories},
@@ -124,7 +126,7 @@ if __name__ == "__main__":
             strict=True,
         )
         main(
-            snakemake.input.folds,
+            (snakemake.input.folds, snakemake.input.leaks),
             snakemake.input.metrics,
             snakemake.input.histories,
             [Shard(*of, next(masks) if of[0]["annotated"] else None) for of in paths],

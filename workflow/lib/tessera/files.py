@@ -18,6 +18,8 @@ import tifffile
 
 TILE_PX = 256
 TEXT_COLUMNS = {"use", "method", "level", "group", "fold", "micrograph", "class"}
+TEXT_COLUMNS |= {f"{which}{of}" for which in ("first", "second") for of in ("", "_group", "_file")}
+TEXT_COLUMNS |= {"kind", "turn", "picture"}
 TEXT_COLUMNS |= {"dtype", "instrument", "file", "file_sha256", "pixels_sha256", "fingerprint"}
 NM_PER_CM = 1e7
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
+from collections.abc import Sequence
 from io import BytesIO
-from itertools import pairwise
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 from tessera.classes import IGNORE, palette
+from tessera.reduction import area_mean
 
 CONTRAST_PERCENTILES = (0.5, 99.5)
 JPEG_QUALITY = 80
 HATCH_PX = 4
-BLOCKS_PER_PIXEL = 2
-"""In `area_mean`: the finer the blocks, the closer to the area that a pixel covers."""
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED, IGNORED = range(5)
 """Codes of `error_codes`."""
@@ -32,6 +32,9 @@ ERROR_COLOURS = np.array(
 """RGBA of the first four codes: vermilion, blue and yellow of Okabe and Ito, 2008. Of the sets of
 three tried they differ most, from each other and from grey, in simulated protanopia, deuteranopia
 and tritanopia (Machado and others, 2009)."""
+
+OUTLINE, OUTLINE_PX, GAP_PX = ERROR_COLOURS[1, :3], 2, 12
+"""Colour and width of an outline, and what is between two micrographs side by side."""
 
 HATCH_COLOURS = np.array([[20, 20, 20, 255], [150, 150, 150, 255]], np.uint8)
 """RGBA of the two stripes that cover ignored pixels."""
@@ -53,40 +56,6 @@ def panel_shape(shape: tuple[int, int], longest_px: int) -> tuple[int, int]:
     scale = min(1.0, longest_px / max(shape))
     rows, columns = (max(1, round(side * scale)) for side in shape)
     return rows, columns
-
-
-def area_mean(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A page made smaller, each pixel the mean of the area that it covers.
-
-    Parameters
-    ----------
-    page : (rows, columns) array
-    shape : (rows, columns)
-        At most that of the page.
-
-    Returns
-    -------
-    float32 array of `shape`
-    """
-    # Blocks first, a strip at a time: a float copy of a large page would cost 4 times its memory.
-    step = max(1, min(page.shape[0] // shape[0], page.shape[1] // shape[1]) // BLOCKS_PER_PIXEL)
-    edges = [np.append(np.arange(0, side, step), side) for side in page.shape]
-    strips = (page[top:end].sum(axis=0, dtype=np.float64) for top, end in pairwise(edges[0]))
-    sums = np.stack([np.add.reduceat(strip, edges[1][:-1]) for strip in strips])
-    sums = _span_sums(_span_sums(sums, edges[0], shape[0]).T, edges[1], shape[1]).T
-    return (sums * (sums.size / page.size)).astype(np.float32)
-
-
-def _span_sums(sums: np.ndarray, edges: np.ndarray, wanted: int) -> np.ndarray:
-    """Sums over `wanted` equal spans of the first axis, from sums between `edges`.
-
-    A span that ends inside a block takes its share of it.
-    """
-    total = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])
-    at = np.linspace(0, edges[-1], wanted + 1)
-    block = np.minimum(np.searchsorted(edges, at, side="right") - 1, len(edges) - 2)
-    share = (at - edges[block]) / (edges[block + 1] - edges[block])
-    return np.diff(total[block] + share[:, None] * (total[block + 1] - total[block]), axis=0)
 
 
 def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -168,6 +137,44 @@ def unlabelled_panels(
         "prediction": _overlay_uri(pred, class_colours(n_classes), np.zeros(shape, bool)),
         "entropy": png_uri(levels.astype(np.uint8), heat_colours()),
     }
+
+
+def side_by_side(
+    pages: Sequence[np.ndarray],
+    boxes: Sequence[tuple[float, float, float, float]],
+    longest_px: int,
+) -> np.ndarray:
+    """Micrographs beside each other, a part of each outlined.
+
+    Parameters
+    ----------
+    pages : sequence of (rows, columns) arrays
+    boxes : sequence of (top, bottom, left, right)
+        The parts, in shares of the sides.
+    longest_px : int
+        Longer side of each.
+
+    Returns
+    -------
+    (rows, columns, 3) uint8 array
+    """
+    shown = []
+    for page, box in zip(pages, boxes, strict=True):
+        shape = panel_shape(page.shape, longest_px)
+        picture = np.repeat(grey(area_mean(page, shape))[:, :, None], 3, axis=2)
+        ends = [round(end * side) for end, side in zip(box, np.repeat(shape, 2), strict=True)]
+        inside = np.zeros(shape, bool)
+        inside[ends[0] : ends[1], ends[2] : ends[3]] = True
+        inner = binary_erosion(inside, iterations=OUTLINE_PX)
+        picture[inside & ~inner] = OUTLINE
+        shown.append(picture)
+    tallest = max(len(picture) for picture in shown)
+    fill = {"mode": "constant", "constant_values": 255}
+    padded = [
+        np.pad(picture, ((0, tallest - len(picture)), (0, GAP_PX), (0, 0)), **fill)
+        for picture in shown
+    ]
+    return np.concatenate(padded, axis=1)[:, :-GAP_PX]
 
 
 def heat_colours() -> np.ndarray:

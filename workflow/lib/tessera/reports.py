@@ -43,6 +43,8 @@ class Tables:
     ----------
     folds : DataFrame
         group, use, fold, micrographs, tiles_used, share_{class}; one row an annotated group.
+    leaks : DataFrame
+        As `leaks.table_of` gives it: pairs across groups that the settings allow.
     metrics : DataFrame
         As `summaries.summary` gives it; its text columns hold empty strings, not NaN.
     micrographs : DataFrame
@@ -52,6 +54,7 @@ class Tables:
     """
 
     folds: pd.DataFrame
+    leaks: pd.DataFrame
     metrics: pd.DataFrame
     micrographs: pd.DataFrame
     histories: Mapping[tuple[str, str], pd.DataFrame]
@@ -78,6 +81,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
         "networks": networks,
         "folds": folds.to_dict("records"),
+        "leaks": tables.leaks.to_dict("records"),
         "scored": [
             {
                 "use": use,

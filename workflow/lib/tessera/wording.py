@@ -23,10 +23,16 @@ NOTHING_HELD_OUT = (
     "Nothing was held out.",
     "All annotated micrographs were used for training, so this report holds no score.",
 )
-DUPLICATES_ALLOWED = (
-    "Near-identical micrographs were allowed in different groups.",
-    "The setting is split: duplicates: allow. The log of the rule split names the pairs.",
-)
+ALLOWED = {
+    "duplicates": (
+        "Near-identical micrographs were allowed in different groups.",
+        "The setting is split: duplicates: allow. results/leaks.tsv names the pairs found, if any.",
+    ),
+    "overlaps": (
+        "Micrographs that show partly the same area were allowed in different groups.",
+        "The setting is split: overlaps: allow. results/leaks.tsv names the pairs found, if any.",
+    ),
+}
 OUT_OF_FOLD = "Each micrograph was predicted by networks that have learnt nothing from its group."
 
 
@@ -55,9 +61,7 @@ def validation(
     grouped = split["group"] != "none"
     lines = [] if grouped else [(True, *UNGROUPED)]
     lines += _tested(folds, "group" if grouped else "micrograph", seeds)
-    if split["duplicates"] == "allow":
-        lines.append((True, *DUPLICATES_ALLOWED))
-    return lines
+    return lines + [(True, *said) for key, said in ALLOWED.items() if split[key] == "allow"]
 
 
 def _tested(folds: pd.DataFrame, noun: str, seeds: int) -> list[tuple[bool, str, str]]:
