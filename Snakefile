@@ -16,6 +16,7 @@ include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/prospect.smk"
 include: "workflow/rules/report.smk"
 
 
