@@ -22,8 +22,10 @@ DEFINES:
     own_networks        of a shard: those that may predict it
     lineage_of          of a job: the digest of all that decides its product
     resources_of        of a rule: what the config says
+    left_over           products on disk that the study, of all cohorts, has no more
 """
 
+import atexit
 import os
 import sys
 import time
@@ -35,11 +37,12 @@ from snakemake.exceptions import WorkflowError
 
 from tessera import problems
 from tessera.calibration import Calibration, expected
-from tessera.cohorts import labelled, predecessor
+from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
+from tessera.leftovers import FOLDERS, endangered, leftovers, paths_below, set_aside
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
-from tessera.preparation import kept_now, plan_so_far, prepared
+from tessera.preparation import ALL, kept_now, plan_so_far, prepared
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -47,8 +50,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 started = time.time()
 
+schemas = Path(workflow.basedir) / "workflow" / "schemas"
 try:
-    study = prepared(config, Path(workflow.basedir) / "workflow" / "schemas")
+    study = prepared(config, schemas)
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 
@@ -248,6 +252,43 @@ def resources_of(step):
         names = [name for name in ("mem_mb", "runtime") if asked[name] == AUTO]
         asked |= {name: asked_of_training(name) for name in names}
     return asked
+
+
+def left_over():
+    if not Path("results").is_dir():
+        return []
+    whole = study if config["cohorts"] == ALL else prepared({**config, "cohorts": ALL}, schemas)
+    return list(leftovers(whole, paths_below("results", FOLDERS)))
+
+
+def say_what_is_left_over():
+    try:
+        count = len(left_over())
+    except problems.BadInput:  # of cohorts that this run leaves out
+        return
+    if count:
+        files = "1 file" if count == 1 else f"{count} files"
+        print(
+            f"{files} in results/ are of rows, folds or seeds that the study has no more."
+            " `snakemake removed` lists them, `snakemake set_aside` moves them to results/removed/.",
+            file=sys.stderr,
+        )
+
+
+if workflow.is_main_process:
+    atexit.register(say_what_is_left_over)
+
+
+onstart:
+    # Snakemake empties a folder that it makes anew: of what has left the study nothing may be lost.
+    if workflow.is_main_process:
+        lost = list(endangered(study, left_over()))
+        if lost:
+            aside = set_aside("results", lost, "removed")
+            print(
+                f"{len(lost)} predictions of removed micrographs are now in {aside}.",
+                file=sys.stderr,
+            )
 
 
 onerror:

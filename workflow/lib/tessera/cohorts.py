@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tessera.problems import BadInput
@@ -179,6 +180,22 @@ def prospects(study: Study) -> dict[tuple[str, str], Prospect]:
             if networks and not rows.empty:
                 found[str(cohort), shard] = Prospect(kept.cohort, networks, rows)
     return found
+
+
+def told(study: Study) -> list[dict[str, Any]]:
+    """What there is to say of each cohort that joined, as `shifts.shifts` wants it."""
+    cohorts, made = sorted(labelled(study.rows)), joined(study.rows)
+    kept = {int(cohort): prospect.kept for (cohort, _), prospect in study.prospects.items()}
+    return [
+        {
+            "cohort": cohort,
+            "kept": kept.get(cohort),
+            "scored": cohort in kept and bool(study.kept[kept[cohort]].summarised),
+            "earlier": earlier,
+            "only_tested": cohort not in made,
+        }
+        for earlier, cohort in pairwise(cohorts)
+    ]
 
 
 def _newest_unaware(study: Study, cohort: int) -> Kept | None:
