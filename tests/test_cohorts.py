@@ -10,7 +10,9 @@ from builders import SHEET, annotated, config, expanded
 from tessera.cohorts import due, joined, labelled, predecessor, told
 from tessera.studies import WHOLE, Study
 
-FIRST = annotated(("a", 3), ("b", 3), ("c", 3), ("t", 2, {"use": "test"}), ("s", 2, {"use": "train"}))
+FIRST = annotated(
+    ("a", 3), ("b", 3), ("c", 3), ("t", 2, {"use": "test"}), ("s", 2, {"use": "train"})
+)
 SECOND = annotated(
     ("n", 2, {"cohort": "1"}), ("a", 1, {"cohort": "1"}), ("t", 1, {"cohort": "1", "use": "test"}),
     ("s", 1, {"cohort": "1", "use": "train"}),
@@ -51,7 +53,8 @@ def grown(*cells, **others):
         then = study(*rows, kept=kept, **others) if rows else None
         rows.append(of)
         now = study(*rows, kept=kept, **others)
-        kept += [kept_by(now, then)] if then else []
+        found = kept_by(now, then) if then else None
+        kept += [found] if found else []
     return study(*rows, kept=kept, **others)
 
 
@@ -73,7 +76,7 @@ def sheets(draw):
 
 
 @given(sheets())
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_folds_are_append_only(found):
     for cohort in joined(found.rows):
         earlier = found.before(cohort).folds["fold"]
@@ -83,9 +86,9 @@ def test_folds_are_append_only(found):
 def test_the_study_before_a_cohort_is_that_of_its_rows():
     now, then = study(FIRST, SECOND, THIRD), study(FIRST, SECOND)
     earlier = now.before(2)
-    assert dict(zip(then.products, map(lambda of: then.lineage(*of), then.products), strict=True)) == {
-        of: earlier.lineage(*of) for of in earlier.products
-    }
+    products = list(then.products)
+    assert list(earlier.products) == products
+    assert all(earlier.lineage(*of) == then.lineage(*of) for of in products)
 
 
 def test_cohorts_that_joined():
@@ -101,11 +104,15 @@ def test_cohorts_that_joined():
 def test_there_is_no_study_before_the_first_that_can_be_trained():
     assert study(FIRST, SECOND).before(0) is None
     tests = annotated(("x", 2, {"use": "test"}))
-    first = annotated(("a", 1, {"cohort": "1"}), ("b", 1, {"cohort": "1"}), ("c", 1, {"cohort": "1"}))
+    first = annotated(
+        ("a", 1, {"cohort": "1"}), ("b", 1, {"cohort": "1"}), ("c", 1, {"cohort": "1"})
+    )
     assert study(tests, first).before(1) is None
     # The pins of today would leave a fold of then empty.
     pinned = [row | {"fold": "0"} for row in FIRST if row["group"] in "ab"]
-    others = annotated(("n", 1, {"cohort": "1", "fold": "1"}), ("m", 1, {"cohort": "1", "fold": "2"}))
+    others = annotated(
+        ("n", 1, {"cohort": "1", "fold": "1"}), ("m", 1, {"cohort": "1", "fold": "2"})
+    )
     assert study(pinned, others).before(1) is None
 
 
@@ -160,9 +167,14 @@ def test_a_cohort_that_is_only_tested_on_keeps_nothing_until_others_follow():
     assert kept_by(now, then) is None
     assert now.prospects == {}
     assert [of["only_tested"] for of in told(now)] == [True]
-    after = grown(FIRST, tested)
-    kept = kept_by(study(FIRST, tested, THIRD), after) if after.kept != {1: None} else None
-    assert kept is None or kept.cohort == 2
+    # When others follow, the networks that are kept know nothing of it either.
+    found = grown(FIRST, tested, THIRD)
+    assert list(found.kept) == [2]
+    assert {of: prospect.kept for of, prospect in found.prospects.items()} == {
+        ("1", "z"): 2,
+        ("2", "m"): 2,
+        ("2", "n"): 2,
+    }
 
 
 # ------------------------------------------------------------------------------- who may judge
@@ -180,7 +192,7 @@ def test_a_group_that_was_there_is_judged_by_its_own_fold_and_a_new_one_by_all()
 
 
 @given(sheets())
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_no_kept_network_judges_a_group_that_it_has_learnt_from(found):
     kept = {}
     for cohort in joined(found.rows):
@@ -299,7 +311,6 @@ def test_a_warm_start_is_from_the_same_seed_and_fold_before_the_newest_cohort():
             assert found.lineage("train", "0", fold) == earlier.lineage("train", "0", fold)
         else:
             assert start == (2, found.kept[2].networks["0", fold])
-    assert {predecessor(found, "0", fold)[0] for fold in "012"} == {1, 2} or True
     cold = study(FIRST, SECOND, THIRD, kept=list(found.kept.values()))
     assert all(predecessor(cold, "0", fold) is None for fold in "012")
 
@@ -324,7 +335,6 @@ def test_another_recipe_starts_cold():
 
 
 def test_no_start_from_a_network_that_has_learnt_what_is_held_out_now():
-    """A pin that moves a group (moved: allow) moves it before the cohort as well, or stops the start."""
     found = grown(FIRST, SECOND, **WARM)
     kept, folds = list(found.kept.values()), found.before(1).folds["fold"]
     # A pin on the group's new row alone: before the cohort it had none.
@@ -332,18 +342,25 @@ def test_no_start_from_a_network_that_has_learnt_what_is_held_out_now():
     pinned = [row | {"fold": elsewhere} if row["group"] == "a" else row for row in SECOND]
     moved = study(FIRST, pinned, kept=kept, **WARM)
     assert moved.folds["fold"]["a"] != moved.before(1).folds["fold"]["a"]
-    assert "a" in moved.before(1).shards.loc[moved.before(1).training_shards(elsewhere), "group"].tolist()
+    assert (
+        "a"
+        in moved.before(1).shards.loc[moved.before(1).training_shards(elsewhere), "group"].tolist()
+    )
     assert moved.before(1).lineage("train", "0", elsewhere) == kept[0].networks["0", elsewhere]
     assert predecessor(moved, "0", elsewhere) is None
 
 
 @given(sheets())
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_a_warm_start_has_seen_nothing_that_is_held_out(found):
-    found = replace(found, config={**found.config, "train": {**found.config["train"], **WARM["train"]}})
+    found = replace(
+        found, config={**found.config, "train": {**found.config["train"], **WARM["train"]}}
+    )
     kept = {}
     for cohort in joined(found.rows):
-        now = kept_by(replace(found, kept=dict(kept), _lineages={}, _earlier={}), found.before(cohort))
+        now = kept_by(
+            replace(found, kept=dict(kept), _lineages={}, _earlier={}), found.before(cohort)
+        )
         if now is not None:
             kept[now.cohort] = now
     found = replace(found, kept=kept, _lineages={}, _earlier={})

@@ -100,7 +100,10 @@ def _mean(metrics: pd.DataFrame | None, name: str) -> dict[str, Any] | None:
 
 
 def sentence(name: str, tested: pd.DataFrame, then: pd.DataFrame | None) -> tuple[bool, str]:
-    """Where a class's IoU on the new cohort lies, beside the groups of before; loud if below.
+    """Where a class's IoU on the new cohort lies, beside the groups of before.
+
+    Loud if it lies below the interval of their mean, and a new group below each of them: one group
+    alone leaves the interval of a mean easily.
 
     Parameters
     ----------
@@ -113,8 +116,7 @@ def sentence(name: str, tested: pd.DataFrame, then: pd.DataFrame | None) -> tupl
     if new is None or mean is None or not np.isfinite([new["iou"], mean["iou_low"]]).all():
         return False, f"{name}: too few groups, of before or now, for an interval."
     low, high = mean["iou_low"], mean["iou_high"]
-    is_below = new["iou"] < low
-    where = "below" if is_below else "above" if new["iou"] > high else "inside"
+    where = "below" if new["iou"] < low else "above" if new["iou"] > high else "inside"
     old, own = (_groups(of, name) for of in (then, tested))
     worse = int((own < old.min()).sum())
     said = (
@@ -124,7 +126,7 @@ def sentence(name: str, tested: pd.DataFrame, then: pd.DataFrame | None) -> tupl
         f"mean over the {several(len(old), 'group')} before, {decimals(low)} to {decimals(high)}. "
     )
     said += f"{worse} of {several(len(own), 'new group')} scored lower than the lowest of those, "
-    return is_below, said + f"{decimals(old.min())}."
+    return where == "below" and worse > 0, said + f"{decimals(old.min())}."
 
 
 def _groups(metrics: pd.DataFrame, name: str) -> pd.Series:
