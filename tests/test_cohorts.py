@@ -170,6 +170,9 @@ def test_a_cohort_that_is_only_tested_on_keeps_nothing_until_others_follow():
     # When others follow, the networks that are kept know nothing of it either.
     found = grown(FIRST, tested, THIRD)
     assert list(found.kept) == [2]
+    assert found.kept[2].summarised == study(FIRST, tested).lineage("summarise")
+    together = kept_by(study(FIRST, tested, THIRD), study(FIRST))
+    assert (together.cohort, together.summarised) == (1, study(FIRST).lineage("summarise"))
     assert {of: prospect.kept for of, prospect in found.prospects.items()} == {
         ("1", "z"): 2,
         ("2", "m"): 2,

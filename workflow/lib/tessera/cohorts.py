@@ -131,17 +131,17 @@ def due(study: Study, trained: Mapping[Network, str], summarised: str) -> Kept |
     """
     if all(study.lineage("train", *of) == lineage for of, lineage in trained.items()):
         return None
-    for cohort in joined(study.rows):
+    found = []
+    for cohort in reversed(joined(study.rows)):
         earlier = study.before(cohort)
-        found = _complete(earlier, trained) if earlier else {}
-        if not found:
-            continue
-        if any(kept.networks == found for kept in study.kept.values()):
+        networks = _complete(earlier, trained) if earlier else {}
+        if any(kept.networks == networks for kept in study.kept.values()):
             return None
-        if cohort not in study.kept:
+        if networks and cohort not in study.kept:
             scores = summarised if summarised == earlier.lineage("summarise") else ""
-            return Kept(cohort, found, _groups(earlier), scores)
-    return None
+            found.append(Kept(cohort, networks, _groups(earlier), scores))
+    # Several, where cohorts between were only tested on: the newest, or the one that was scored.
+    return next((kept for kept in found if kept.summarised), found[0] if found else None)
 
 
 def _complete(study: Study, trained: Mapping[Network, str]) -> dict[Network, str]:
