@@ -50,8 +50,8 @@ removed: $(READY) ## list products of rows that have left a study (STUDY=...)
 set-aside: $(READY) ## move them to results/removed/ of that study (STUDY=...)
 	$(BIN)/snakemake --cores 1 $(STUDY) set_aside
 
-freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
-	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
+freeze-folds: $(READY) ## pin in a sheet every fold that results/folds.tsv has placed (SHEET=... DIRECTORY=...)
+	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv) $(DIRECTORY)
 
 clean: ## remove the demo and the environment, nothing of yours
 	rm -rf demo $(VENV)
