@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
-.PHONY: help demo stack test bench lint format replan removed set-aside freeze-folds clean
+.PHONY: help demo stack test bench lint format explain replan removed set-aside freeze-folds clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ format: $(READY) ## put code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+explain: $(READY) ## why each job would run (STUDY="--configfile ... --directory ...")
+	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/explain.py $(STUDY)
 
 replan: $(READY) ## plan a study anew; the plan before is kept (STUDY="--configfile ... --directory ...")
 	$(BIN)/snakemake --cores all $(STUDY) replan

@@ -10,7 +10,9 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from tessera import sheets
+from tessera.planning import OPEN, Plan
 from tessera.problems import BadInput
+from tessera.studies import Study
 
 ROOT = Path(__file__).parents[1]
 SHEET = "data/sheet.tsv"
@@ -62,3 +64,34 @@ def texture(seed, shape=(300, 260), scale_px=6):
     """Smooth random grey levels with mean 0 and standard deviation 1."""
     grey = gaussian_filter(np.random.default_rng(seed).normal(size=shape), scale_px, mode="wrap")
     return (grey - grey.mean()) / grey.std()
+
+
+CELLS_OF_STUDY = annotated(
+    *((name, 3) for name in "abcdef"),
+    ("u", 2, {"mask": ""}),
+    ("a", 2, {"mask": "", "cohort": "1"}),
+    ("t", 2, {"use": "test"}),
+    ("s", 2, {"use": "train"}),
+)
+
+
+VALUES_OF_PLAN = {
+    "size_px": 192,
+    "stride_px": 96,
+    "channels": [4, 8],
+    "batch": 16,
+    "epochs": 60,
+    "jitter_px": 48,
+    "loss": {"dice": 1.0},
+    "class_weights": "none",
+}
+PLAN_OF_STUDY = Plan(VALUES_OF_PLAN, {step: {} for step in OPEN})
+
+
+def study_of(
+    cells=CELLS_OF_STUDY, sha256=None, code=lambda script: script, plan=PLAN_OF_STUDY, **blocks
+):
+    """A study whose raw files have their own paths as digests, but for those in `sha256`."""
+    rows = expanded(cells)
+    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
+    return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code, plan)

@@ -152,10 +152,12 @@ def version(tmp_path, monkeypatch):
         for name, text in FILES.items():
             (tmp_path / name).write_text(changed.get(name.replace("/", "_")[:-3], text))
         code_version.cache_clear()
+        digests._parsed.cache_clear()
         return code_version("step.py")
 
     yield of
     code_version.cache_clear()
+    digests._parsed.cache_clear()
 
 
 @pytest.mark.parametrize(

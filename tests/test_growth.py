@@ -1,17 +1,14 @@
 """A study that grows: the real Snakefile, cohort by cohort, and what rows leave behind."""
 
-import shutil
-
 import numpy as np
-import pandas as pd
 import pytest
 import tifffile
 import torch
 
 from predict import Run, main
-from test_workflow import FOLD_OF, ONCE, in_folds, others
 from tessera.files import read_table
-from tiny_study import SIDE_PX, TinyStudy, jobs
+from test_workflow import FOLD_OF, ONCE
+from tiny_study import TinyStudy, jobs
 
 KEPT = "results/prospective/cohort-1"
 NETWORK = "results/networks/seed-0/fold-{}.pt"
@@ -103,9 +100,10 @@ def test_an_old_group_is_judged_by_its_own_fold_and_a_new_one_by_all(
     expected = tifffile.imread(tmp_path / f"{micrograph}.probability.tif")
     # Not in the same precision, perhaps; but far from what other networks would have said.
     np.testing.assert_allclose(tifffile.imread(found), expected, atol=0.02)
-    others = [str(finished.folder / NETWORK.format(fold)) for fold in "012" if fold not in folds]
-    if others:
-        main(*shard, others, ["0"] * len(others), str(tmp_path), run)
+    not_asked = [fold for fold in "012" if fold not in folds]
+    if not_asked:
+        networks = [str(finished.folder / NETWORK.format(fold)) for fold in not_asked]
+        main(*shard, networks, ["0"] * len(networks), str(tmp_path), run)
         other = tifffile.imread(tmp_path / f"{micrograph}.probability.tif")
         assert np.abs(other - expected).max() > 0.05
     names = {path.name.split(".")[0] for path in found.parent.glob("*.tif")}
@@ -150,9 +148,9 @@ def test_a_second_cohort_keeps_the_networks_of_the_first_two(after):
     # The row that joins e's shard leaves e's first test as it is.
     assert not set(jobs(keep=["1"], prospect=["a of cohort 1", "e of cohort 1"])) & set(plan)
     reads = after.inputs()["results/prospective/cohort-2/predictions/e"]
-    fold = after.sheet.assign(fold="").shape and [path for path in reads if path.endswith(".pt")]
-    assert len(fold) == 1
-    assert fold[0].startswith("results/prospective/cohort-2/networks/")
+    networks = [path for path in reads if path.endswith(".pt")]
+    assert len(networks) == 1
+    assert networks[0].startswith("results/prospective/cohort-2/networks/")
 
 
 def test_an_unlabelled_cohort_is_no_test(study):

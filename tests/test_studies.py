@@ -6,49 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import SHEET, annotated, config, expanded
+from builders import CELLS_OF_STUDY, VALUES_OF_PLAN, annotated, study_of
 from tessera.digests import digest
 from tessera.planning import OPEN, Plan
-from tessera.studies import WHOLE, Study
+from tessera.studies import WHOLE
 
-CELLS = annotated(
-    *((name, 3) for name in "abcdef"),
-    ("u", 2, {"mask": ""}),
-    ("a", 2, {"mask": "", "cohort": "1"}),
-    ("t", 2, {"use": "test"}),
-    ("s", 2, {"use": "train"}),
-)
-
-
-VALUES = {
-    "size_px": 192,
-    "stride_px": 96,
-    "channels": [4, 8],
-    "batch": 16,
-    "epochs": 60,
-    "jitter_px": 48,
-    "loss": {"dice": 1.0},
-    "class_weights": "none",
-}
-VALUES_OF_TILE = {key: VALUES[key] for key in OPEN["tile"]}
-PLAN = Plan(VALUES, {step: {} for step in OPEN})
-
-
-def study(cells=CELLS, sha256=None, code=lambda script: script, plan=PLAN, **blocks):
-    """A study whose raw files have their own paths as digests, but for those in `sha256`."""
-    rows = expanded(cells)
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code, plan)
+VALUES_OF_TILE = {key: VALUES_OF_PLAN[key] for key in OPEN["tile"]}
 
 
 def test_every_row_is_in_one_shard():
-    found = study(shard_size=2)
+    found = study_of(shard_size=2)
     rows = [name for shard in found.shards.index for name in found.rows_of(shard)["micrograph"]]
-    assert sorted(rows) == sorted(row["micrograph"] for row in CELLS)
+    assert sorted(rows) == sorted(row["micrograph"] for row in CELLS_OF_STUDY)
 
 
 def test_what_is_done_with_each_kind_of_shard():
-    found = study()
+    found = study_of()
     everything = {*"abcdef", "u+unlabelled", "a+unlabelled", "t", "s"}
     assert set(found.shards.index) == everything
     assert set(found.annotated) == {*"abcdef", "t", "s"}
@@ -69,7 +42,9 @@ def studies(draw):
             mask = {} if draw(st.booleans()) else {"mask": ""}
             cells += annotated((name, size, {"cohort": cohort, "use": use, **mask}))
     method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
-    return study(draw(st.permutations(cells)), shard_size=2, split={"method": method, "folds": 2})
+    return study_of(
+        draw(st.permutations(cells)), shard_size=2, split={"method": method, "folds": 2}
+    )
 
 
 @given(studies())
@@ -98,7 +73,7 @@ def test_all_that_may_train_does(found):
 
 
 def test_a_held_out_shard_is_judged_by_its_own_fold_and_others_by_all():
-    found = study(train={"seeds": [3, 5]})
+    found = study_of(train={"seeds": [3, 5]})
     own = found.shards.loc["a", "fold"]
     assert found.networks_for("a") == [("3", own), ("5", own)]
     everyone = {(seed, fold) for seed in "35" for fold in "012"}
@@ -108,14 +83,14 @@ def test_a_held_out_shard_is_judged_by_its_own_fold_and_others_by_all():
 
 def test_without_cross_validation_one_network_learns_from_all_and_judges_the_rest():
     cells = annotated(("s", 3, {"use": "train"}), ("t", 2, {"use": "test"}), ("u", 1, {"mask": ""}))
-    found = study(cells)
+    found = study_of(cells)
     assert found.fold_names == [WHOLE]
     assert found.training_shards(WHOLE) == ["s"]
     assert found.networks_for("t") == found.networks_for("u+unlabelled") == [("0", WHOLE)]
 
 
 def test_without_masks_there_is_no_network():
-    assert study(annotated(("u", 3, {"mask": ""}))).fold_names == []
+    assert study_of(annotated(("u", 3, {"mask": ""}))).fold_names == []
 
 
 PER_SHARD = {
@@ -130,7 +105,7 @@ def lineages(found):
 
 
 def test_products_are_those_of_every_step():
-    found = study(train={"seeds": [0, 1]})
+    found = study_of(train={"seeds": [0, 1]})
     products = [(step, of) for step, shards in PER_SHARD.items() for of in getattr(found, shards)]
     products += [(step, "s") for step in ("ingest", "normalise")]  # only trains
     products += [("train", seed, fold) for seed in "01" for fold in "012"]
@@ -141,7 +116,7 @@ def test_products_are_those_of_every_step():
 @cache
 def unchanged():
     """The study that others are held against."""
-    return study()
+    return study_of()
 
 
 def changed(found):
@@ -170,13 +145,13 @@ def without(fold):
 
 
 def test_the_same_study_changes_nothing():
-    assert changed(study(CELLS[::-1])) == {}
+    assert changed(study_of(CELLS_OF_STUDY[::-1])) == {}
 
 
 def test_a_corrected_mask():
     """Its own fold's network stays as it is, and so does its prediction; its score does not."""
     folds, shards = without(fold_of("c"))
-    assert changed(study(sha256={"data/c_001.mask.tif": "corrected"})) == ONCE | {
+    assert changed(study_of(sha256={"data/c_001.mask.tif": "corrected"})) == ONCE | {
         "annotate": ["c"],
         "tile": ["c"],
         "train": folds,
@@ -187,7 +162,7 @@ def test_a_corrected_mask():
 
 def test_another_micrograph():
     folds, shards = without(fold_of("c"))
-    assert changed(study(sha256={"data/c_001.tif": "recorded again"})) == ONCE | {
+    assert changed(study_of(sha256={"data/c_001.tif": "recorded again"})) == ONCE | {
         "ingest": ["c"],
         "normalise": ["c"],
         "tile": ["c"],
@@ -198,28 +173,29 @@ def test_another_micrograph():
 
 
 def test_another_unlabelled_micrograph():
-    found = changed(study(sha256={"data/u_001.tif": "recorded again"}))
+    found = changed(study_of(sha256={"data/u_001.tif": "recorded again"}))
     assert found.pop("report") == [""]
     assert found == {step: ["u+unlabelled"] for step in ("ingest", "normalise", "predict")}
 
 
 def test_another_test_mask_trains_nothing():
-    found = changed(study(sha256={"data/t_001.mask.tif": "corrected"}))
+    found = changed(study_of(sha256={"data/t_001.mask.tif": "corrected"}))
     assert found == ONCE | {"annotate": ["t"], "tile": ["t"], "evaluate": ["t"]}
 
 
 def test_a_raw_file_that_moves_changes_nothing():
-    moved = [row | {"image": f"elsewhere/{row['image']}"} for row in CELLS]
-    contents = {f"data/elsewhere/{row['image']}": f"data/{row['image']}" for row in CELLS}
-    assert changed(study(moved, contents)) == {}
+    moved = [row | {"image": f"elsewhere/{row['image']}"} for row in CELLS_OF_STUDY]
+    contents = {f"data/elsewhere/{row['image']}": f"data/{row['image']}" for row in CELLS_OF_STUDY}
+    assert changed(study_of(moved, contents)) == {}
 
 
 def test_a_corrected_pixel_size():
     cells = [
-        row | {"pixel_size_nm": "2.5"} if row["micrograph"] == "u_000" else row for row in CELLS
+        row | {"pixel_size_nm": "2.5"} if row["micrograph"] == "u_000" else row
+        for row in CELLS_OF_STUDY
     ]
-    assert "u+unlabelled" in changed(study(cells))["ingest"]
-    assert "train" not in changed(study(cells))
+    assert "u+unlabelled" in changed(study_of(cells))["ingest"]
+    assert "train" not in changed(study_of(cells))
 
 
 DOWNSTREAM = {
@@ -238,7 +214,7 @@ DOWNSTREAM = {
 
 @pytest.mark.parametrize("step", DOWNSTREAM)
 def test_changed_code_of_a_step_reaches_all_after_it(step):
-    found = study(code=lambda script: script + "!" * (script == f"{step}.py"))
+    found = study_of(code=lambda script: script + "!" * (script == f"{step}.py"))
     told = {"report"} | ({"summarise"} if step not in ("split", "report") else set())
     assert set(changed(found)) == DOWNSTREAM[step] | told
 
@@ -256,28 +232,28 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
     ],
 )
 def test_changed_settings_of_a_step_reach_what_its_code_would(step, block):
-    code = study(code=lambda script: script + "!" * (script == f"{step}.py"))
-    assert changed(study(**{step: block})) == changed(code)
+    code = study_of(code=lambda script: script + "!" * (script == f"{step}.py"))
+    assert changed(study_of(**{step: block})) == changed(code)
 
 
 def test_how_jobs_run_changes_nothing():
-    assert changed(study(device="cuda", resources={"default": {"cpus": 8}})) == {}
+    assert changed(study_of(device="cuda", resources={"default": {"cpus": 8}})) == {}
 
 
 def test_the_order_of_classes_matters():
     """It is their codes."""
-    found = changed(study(classes={"particle": 255, "background": 0}))
+    found = changed(study_of(classes={"particle": 255, "background": 0}))
     assert {"annotate", "tile", "train", "predict", "evaluate"} < set(found)
     assert not {"ingest", "normalise"} & set(found)
 
 
 @pytest.mark.parametrize("block", [{"ignore": 7}, {"other": "particle"}])
 def test_what_masks_mean_reaches_masks(block):
-    assert {"annotate", "tile", "train"} < set(changed(study(**block)))
+    assert {"annotate", "tile", "train"} < set(changed(study_of(**block)))
 
 
 def test_another_seed_leaves_the_networks_of_the_first_as_they_are():
-    before, after = lineages(unchanged()), lineages(study(train={"seeds": [0, 1]}))
+    before, after = lineages(unchanged()), lineages(study_of(train={"seeds": [0, 1]}))
     stays = {product for product in before if product[0] in ("ingest", "tile", "train", "split")}
     assert all(before[product] == after[product] for product in stays)
     assert before["predict", "a"] != after["predict", "a"]
@@ -286,8 +262,8 @@ def test_another_seed_leaves_the_networks_of_the_first_as_they_are():
 
 def test_a_group_that_joins_later_leaves_the_network_of_its_fold():
     """Held out there, it cannot have changed it."""
-    cells = [*CELLS, *annotated(("z", 2, {"cohort": "1"}))]
-    before, after = unchanged(), study(cells)
+    cells = [*CELLS_OF_STUDY, *annotated(("z", 2, {"cohort": "1"}))]
+    before, after = unchanged(), study_of(cells)
     own = after.shards.loc["z", "fold"]
     for fold in after.fold_names:
         same = before.lineage("train", "0", fold) == after.lineage("train", "0", fold)
@@ -299,39 +275,39 @@ def test_a_group_that_joins_later_leaves_the_network_of_its_fold():
 
 def made(**others):
     """A study whose plan was made from it, as the rule does."""
-    told = {step: study(plan=None, **others).identity(step) for step in OPEN}
-    settings = {step: study(**others).settings(step) for step in OPEN}
-    return Plan(VALUES, {step: {digest(settings[step]): told[step]} for step in OPEN})
+    told = {step: study_of(plan=None, **others).identity(step) for step in OPEN}
+    settings = {step: study_of(**others).settings(step) for step in OPEN}
+    return Plan(VALUES_OF_PLAN, {step: {digest(settings[step]): told[step]} for step in OPEN})
 
 
 @pytest.mark.parametrize("stated", [{}, {"tile": {"size_px": 64}}, {"tile": VALUES_OF_TILE}])
 def test_making_the_plan_changes_no_lineage(stated):
-    before = lineages(study(plan=None, **stated))
-    assert lineages(study(plan=made(**stated), **stated)) == before
+    before = lineages(study_of(plan=None, **stated))
+    assert lineages(study_of(plan=made(**stated), **stated)) == before
 
 
 def test_data_that_join_later_leave_a_plan_and_what_follows_from_it():
     plan = made()
-    cells = [*CELLS, *annotated(("z", 2, {"cohort": "1"}))]
-    before, after = study(plan=plan), study(cells, plan=plan)
+    cells = [*CELLS_OF_STUDY, *annotated(("z", 2, {"cohort": "1"}))]
+    before, after = study_of(plan=plan), study_of(cells, plan=plan)
     for step in OPEN:
         assert before.identity(step) == after.identity(step)
     assert before.lineage("tile", "a") == after.lineage("tile", "a")
-    corrected = study(sha256={"data/c_001.mask.tif": "corrected"}, plan=plan)
+    corrected = study_of(sha256={"data/c_001.mask.tif": "corrected"}, plan=plan)
     assert corrected.lineage("tile", "a") == before.lineage("tile", "a")
 
 
 def test_without_a_plan_all_that_it_will_be_made_from_counts():
-    before = study(plan=None)
-    corrected = study(sha256={"data/c_001.mask.tif": "corrected"}, plan=None)
-    tested = study(sha256={"data/t_001.mask.tif": "corrected"}, plan=None)
+    before = study_of(plan=None)
+    corrected = study_of(sha256={"data/c_001.mask.tif": "corrected"}, plan=None)
+    tested = study_of(sha256={"data/t_001.mask.tif": "corrected"}, plan=None)
     assert before.lineage("tile", "a") != corrected.lineage("tile", "a")
     assert before.lineage("tile", "a") == tested.lineage("tile", "a")
 
 
 def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
     late = annotated(("a", 1, {"cohort": "2"}), ("z", 2, {"cohort": "1"}))
-    found = study([*CELLS, *late])
+    found = study_of([*CELLS_OF_STUDY, *late])
     assert set(found.surveyed) == {*"abcdef", "s"}
     assert found.surveyed["a"] == ["a_000", "a_001", "a_002"]
 
@@ -348,27 +324,27 @@ def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
 )
 def test_an_edited_value_concerns_the_steps_that_use_it(value, steps):
     plan = made()
-    before, after = study(plan=plan), study(plan=Plan(VALUES | value, plan.made))
+    before, after = study_of(plan=plan), study_of(plan=Plan(VALUES_OF_PLAN | value, plan.made))
     assert {step for step in OPEN if before.identity(step) != after.identity(step)} == steps
 
 
 def test_what_the_config_states_wins():
-    found = study(train={"batch": 3})
+    found = study_of(train={"batch": 3})
     assert found.settings("train")["batch"] == 3
     assert found.settings("train")["epochs"] == 60
     assert found.settings("calibrate")["batch"] == 3
     # The same value as the plan's is no change.
     plan = made()
-    same = study(plan=plan, train={"batch": VALUES["batch"]})
-    assert lineages(same) == lineages(study(plan=plan))
+    same = study_of(plan=plan, train={"batch": VALUES_OF_PLAN["batch"]})
+    assert lineages(same) == lineages(study_of(plan=plan))
 
 
 def test_only_what_is_open_waits_for_the_plan():
-    assert study().waits_for_plan("tile")
-    closed = study(tile=VALUES_OF_TILE)
+    assert study_of().waits_for_plan("tile")
+    closed = study_of(tile=VALUES_OF_TILE)
     assert not closed.waits_for_plan("tile")
     assert closed.waits_for_plan("train")
     # The side of a tile is training's business too.
-    stated = {key: VALUES[key] for key in OPEN["train"]}
-    assert study(train=stated).waits_for_plan("train")
-    assert not study(train=stated, tile=VALUES_OF_TILE).waits_for_plan("train")
+    stated = {key: VALUES_OF_PLAN[key] for key in OPEN["train"]}
+    assert study_of(train=stated).waits_for_plan("train")
+    assert not study_of(train=stated, tile=VALUES_OF_TILE).waits_for_plan("train")

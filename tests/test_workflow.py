@@ -240,7 +240,7 @@ def test_restored_file_plans_nothing(study):
 
 
 def test_report_settings_plan_the_report(study):
-    study.configure(report={"title": "Another title"})
+    study.configure(report={"title": "Another {title}"})
     assert study.plan() == jobs(report=["-"])
 
 

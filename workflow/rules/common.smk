@@ -3,6 +3,7 @@ Reads the config and the sheet, and knows what every job needs before any job ru
 
 DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
+    verbatim            settings that may hold braces
     raw_files           of a shard: what the sheet's column names
     of_training_shards  files of all shards that a fold's networks may learn from
     gate                of a network: the audit of the folds, unless it is trained already
@@ -42,7 +43,14 @@ from tessera.digests import code_version
 from tessera.files import read_table
 from tessera.leftovers import FOLDERS, endangered, leftovers, paths_below, set_aside
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
-from tessera.preparation import ALL, kept_now, plan_so_far, prepared
+from tessera.preparation import (
+    ALL,
+    keep_for_jobs,
+    kept_now,
+    plan_so_far,
+    prepared,
+    prepared_for_job,
+)
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -52,7 +60,8 @@ started = time.time()
 
 schemas = Path(workflow.basedir) / "workflow" / "schemas"
 try:
-    study = prepared(config, schemas)
+    prepare = prepared if workflow.is_main_process else prepared_for_job
+    study = prepare(config, schemas)
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 
@@ -68,6 +77,11 @@ wildcard_constraints:
 
 def lineage_of(step):
     return lambda wildcards: study.lineage(step, *wildcards)
+
+
+def verbatim(settings):
+    # Snakemake takes braces in a param for wildcards, but not in what a function returns.
+    return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
 def raw_files(column):
@@ -280,6 +294,7 @@ if workflow.is_main_process:
 
 
 onstart:
+    keep_for_jobs(study)
     # Snakemake empties a folder that it makes anew: of what has left the study nothing may be lost.
     if workflow.is_main_process:
         lost = list(endangered(study, left_over()))

@@ -49,7 +49,7 @@ rule report:
     resources:
         **resources_of("report"),
     params:
-        **study.settings("report"),
+        **verbatim(study.settings("report")),
         shards=study.placement(study.predicted),
         study=settled_by_step("split", "train"),
         cohorts=cohorts_told,

@@ -170,16 +170,18 @@ def prospects(study: Study) -> dict[tuple[str, str], Prospect]:
     """
     if not study.kept:
         return {}
+    judges = {cohort: _newest_unaware(study, cohort) for cohort in joined(study.rows)}
     found = {}
-    for cohort in joined(study.rows):
-        kept = _newest_unaware(study, cohort)
-        for shard in study.evaluated if kept else ():
-            rows = study.rows_of(shard)
-            rows = rows[rows["cohort"] == cohort]
-            networks = kept.judges(study.shards.loc[shard, "group"])
-            if networks and not rows.empty:
+    for shard in study.evaluated:
+        group = study.cells_of(shard, "group")[0]
+        for cohort in set(study.cells_of(shard, "cohort")):
+            kept = judges.get(cohort)
+            networks = kept.judges(group) if kept else []
+            if networks:
+                rows = study.rows_of(shard)
+                rows = rows[rows["cohort"] == cohort]
                 found[str(cohort), shard] = Prospect(kept.cohort, networks, rows)
-    return found
+    return dict(sorted(found.items()))
 
 
 def told(study: Study) -> list[dict[str, Any]]:

@@ -121,10 +121,16 @@ def code_version(script: str) -> str:
         name = f"{path.parent.name}/{path.stem}"  # a script and a module may share a stem
         if name in sources:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        sources[name] = ast.dump(_without_docstrings(tree))
-        waiting += [LIBRARY / f"{module}.py" for module in imported_modules(tree)]
+        sources[name], modules = _parsed(path)
+        waiting += [LIBRARY / f"{module}.py" for module in modules]
     return digest(sources)[:16]
+
+
+@cache
+def _parsed(path: Path) -> tuple[str, list[str]]:
+    """The syntax tree of a source, and the modules of this library that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return ast.dump(_without_docstrings(tree)), imported_modules(tree)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

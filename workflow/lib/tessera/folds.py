@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.sheets import NO_FOLD
@@ -104,6 +103,9 @@ def _faults(groups: pd.DataFrame, method: str, n_folds: int, sheet: str) -> Iter
 
 def _split(cv: pd.DataFrame, n_folds: int) -> pd.Series:
     """Fold of each group, by scikit-learn; stratified where every row carries a label."""
+    # Here and not above: the import costs every cluster job a second, and few have to split.
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
     first = cv[cv["cohort"] == cv["cohort"].min()].sort_values(["group", "micrograph"])
     labelled = (first["label"] != "").all()
     splitter = StratifiedGroupKFold(n_folds) if labelled else GroupKFold(n_folds)

@@ -40,7 +40,7 @@ def _all_shards(study: Study) -> Callable[[Names], bool]:
 
 
 def _predicted(study: Study) -> Callable[[Names], bool]:
-    rows = ((shard, study.rows_of(shard)["micrograph"]) for shard in study.predicted)
+    rows = ((shard, study.cells_of(shard, "micrograph")) for shard in study.predicted)
     known = {(shard, name) for shard, names in rows for name in names}
     return lambda of: (of["shard"], of["micrograph"]) in known
 

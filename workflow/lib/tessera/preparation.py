@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +16,35 @@ from tessera.classes import ClassTable
 from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
+from tessera.lineages import LineageBook
 from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
+from tessera.recollections import keep, recall
 from tessera.schemas import faults
 from tessera.studies import WHOLE, Study
 
-DIGESTS = ".snakemake/tessera/digests.tsv"
+KEPT = Path(".snakemake/tessera")
+DIGESTS = KEPT / "digests.tsv"
+LINEAGES = KEPT / "lineages.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
-KEPT = "results/prospective/cohort-{cohort}"
+BEFORE = "results/prospective/cohort-{cohort}"
 """What was kept before a cohort joined: the same tree as in results/."""
 NETWORK = "networks/seed-{seed}/fold-{fold}.pt"
 LINEAGE = "networks/seed-{seed}/fold-{fold}.lineage"
 SUMMARISED = "lineages/study.summarise"
 ALL = "all"
+
+
+def prepared_for_job(config: dict[str, Any], schemas: Path) -> Study:
+    """The study as the run was planned with it; prepared anew where the sheet has changed since."""
+    return recall(config, plan_so_far(), KEPT) or prepared(config, schemas)
+
+
+def keep_for_jobs(study: Study) -> None:
+    """Leave a study where `prepared_for_job` finds it, and its lineages where `explain` does."""
+    keep(study, KEPT)
+    LineageBook(LINEAGES).keep(study)
 
 
 def prepared(config: dict[str, Any], schemas: Path) -> Study:
@@ -142,7 +158,7 @@ def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
     containers = rows["label"].where(rows["label_key"] != "", "")
     for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
-        present = {path: Path(path).is_file() for path in paths.unique() if path}
+        present = {path: os.path.isfile(path) for path in paths.unique() if path}  # noqa: PTH113
         absent = rows.loc[[not present.get(path, True) for path in paths]]
         named = zip(absent["micrograph"], absent[column], strict=True)
         problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
@@ -216,7 +232,7 @@ def _with_kept(study: Study) -> Study:
 
 def _kept_so_far() -> Iterator[Kept]:
     """The networks kept before each cohort; of those that lack a file nothing is known."""
-    for table in Path(KEPT.format(cohort="")).parent.glob("cohort-*/networks.tsv"):
+    for table in Path(BEFORE).parent.glob("cohort-*/networks.tsv"):
         folder = table.parent
         try:
             cohort = int(folder.name.removeprefix("cohort-"))
@@ -236,9 +252,14 @@ def _kept_so_far() -> Iterator[Kept]:
 
 
 def kept_now(study: Study) -> Kept | None:
-    """What a run of this study has to keep: not on disk yet."""
-    marks = {of: Path(KEPT.format(cohort=of)) / "networks.tsv" for of in study.kept}
-    return next((study.kept[of] for of, mark in marks.items() if not mark.is_file()), None)
+    """What a run of this study has to keep: not on disk yet, or not whole."""
+    return next((of for of in study.kept.values() if not _is_kept(of)), None)
+
+
+def _is_kept(kept: Kept) -> bool:
+    folder = Path(BEFORE.format(cohort=kept.cohort))
+    networks = (NETWORK.format(seed=seed, fold=fold) for seed, fold in kept.networks)
+    return all((folder / name).is_file() for name in ("networks.tsv", "folds.tsv", *networks))
 
 
 def _text(path: str | Path) -> str:

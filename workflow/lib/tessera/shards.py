@@ -8,6 +8,7 @@ shard and leaves the others as they are, names included.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import pandas as pd
 
@@ -31,20 +32,14 @@ def assign_shards(rows: pd.DataFrame, shard_size: int) -> pd.Series:
         `{group}`, or `{group}+unlabelled`, for the first shard, with `+{hash}` of the id before it
         for each further one.
     """
-    base = rows["group"].where(rows["annotated"], rows["group"] + UNLABELLED)
-    large = base.map(base.value_counts()) > shard_size
-    shards = base.copy()
-    for name, ids in rows.loc[large, "micrograph"].groupby(base[large], sort=False):
-        shards.loc[ids.index] = name + _suffixes(ids, shard_size)
-    return shards.rename("shard")
-
-
-def _suffixes(ids: pd.Series, shard_size: int) -> pd.Series:
-    """What each id adds to the name: the hash of the cut before it, nothing before the first."""
-    hashes = [hashlib.sha256(micrograph.encode()).hexdigest() for micrograph in ids]
-    cuts = pd.Series(
-        [f"+{h[:8]}" if int(h, 16) % shard_size == 0 else None for h in hashes],
-        ids.index,
-        dtype=object,
-    )
-    return cuts.shift().ffill().fillna("")
+    base = rows["group"].where(rows["annotated"], rows["group"] + UNLABELLED).tolist()
+    sizes = Counter(base)
+    cut = dict.fromkeys(sizes, "")  # what the cut before adds to the name
+    shards = []
+    for name, micrograph in zip(base, rows["micrograph"], strict=True):
+        shards.append(name + cut[name])
+        if sizes[name] > shard_size:
+            of_id = hashlib.sha256(micrograph.encode()).hexdigest()
+            if int(of_id, 16) % shard_size == 0:
+                cut[name] = f"+{of_id[:8]}"
+    return pd.Series(shards, rows.index, dtype=object, name="shard")

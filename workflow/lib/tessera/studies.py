@@ -11,6 +11,7 @@ will be made from stands for them. The plan then keeps it, so that making it cha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -47,6 +48,8 @@ class Study:
         Digest of the code of a script, by its name.
     plan : Plan, optional
         What settles the values that the config leaves open, once it is made.
+    placed : DataFrame, optional
+        The folds, where they are known already.
     kept : mapping
         The networks from before each cohort, as far as they were kept.
     """
@@ -57,13 +60,15 @@ class Study:
     sha256: Mapping[str, str]
     code: Callable[[str], str]
     plan: Plan | None = None
+    placed: pd.DataFrame | None = None
     kept: Mapping[int, Kept] = field(default_factory=dict)
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
     _earlier: dict[int, Study | None] = field(default_factory=dict, repr=False)
 
     def of(self, rows: pd.DataFrame, kept: Mapping[int, Kept] | None = None) -> Study:
         """The same study, of other rows."""
-        return replace(self, rows=rows, kept=kept or {}, _lineages={}, _earlier={})
+        fresh = {"placed": None, "_lineages": {}, "_earlier": {}}
+        return replace(self, rows=rows, kept=kept or {}, **fresh)
 
     def before(self, cohort: int) -> Study | None:
         """The study before a cohort joined, see `cohorts.before`."""
@@ -79,27 +84,44 @@ class Study:
     @cached_property
     def folds(self) -> pd.DataFrame:
         """Fold of each cross-validated group, see `folds.assign_folds`."""
+        if self.placed is not None:
+            return self.placed
         split = self.config["split"]
         return assign_folds(self.rows, split["method"], split["folds"], self.sheet)
 
     @cached_property
     def shards(self) -> pd.DataFrame:
         """One row a shard, indexed by its name: group, annotated, use, fold."""
-        table = self._by_shard.first()[["group", "annotated", "use"]]
+        first = [positions[0] for positions in self._positions.values()]
+        table = self.rows.iloc[first][["group", "annotated", "use"]]
+        table = table.set_axis(pd.Index(self._positions, name="shard"))
         placed = table["annotated"] & (table["use"] == "cv")
         folds = table["group"].map(self.folds["fold"]).where(placed)
         names = [None if pd.isna(fold) else str(int(fold)) for fold in folds]
         return table.assign(fold=pd.Series(names, table.index, dtype=object))
 
     @cached_property
-    def _by_shard(self):
-        return self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"])).groupby(
-            "shard"
-        )
+    def _positions(self) -> dict[str, list[int]]:
+        """Where the rows of each shard are, by its name, sorted."""
+        found = defaultdict(list)
+        shards = assign_shards(self.rows, self.config["shard_size"])
+        for position, shard in enumerate(shards.tolist()):
+            found[shard].append(position)
+        return dict(sorted(found.items()))
 
     def rows_of(self, shard: str) -> pd.DataFrame:
         """The rows of one shard, in the order of its pages."""
-        return self._by_shard.get_group(shard)
+        return self.rows.iloc[self._positions[shard]]
+
+    def cells_of(self, shard: str, column: str) -> list[Any]:
+        """One column of the rows of one shard."""
+        cells = self._columns[column]
+        return [cells[position] for position in self._positions[shard]]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        # As lists: a shard at a time, pandas takes seconds for 100,000 rows.
+        return {name: column.tolist() for name, column in self.rows.items()}
 
     @cached_property
     def fold_names(self) -> list[str]:
@@ -161,7 +183,7 @@ class Study:
 
     def raw_digests(self, shard: str, column: str) -> list[str]:
         """SHA-256 of the file of each row of a shard; `column` is image or mask."""
-        return [self.sha256[path] for path in self.rows_of(shard)[column]]
+        return [self.sha256[path] for path in self.cells_of(shard, column)]
 
     def lineage(self, step: str, *of: str) -> str:
         """Digest of all that decides the product of a step: its settings, code and whole ancestry.
@@ -230,10 +252,14 @@ class Study:
 
         Those for testing only are left out: nothing of them may enter training.
         """
-        rows = self.rows.assign(shard=assign_shards(self.rows, self.config["shard_size"]))
-        rows = rows[rows["annotated"] & (rows["use"] != "test")]
-        first = rows[rows["cohort"] == rows["cohort"].min()]
-        return {shard: of["micrograph"].tolist() for shard, of in first.groupby("shard")}
+        learnt = self.rows["annotated"] & (self.rows["use"] != "test")
+        first = learnt & (self.rows["cohort"] == self.rows.loc[learnt, "cohort"].min())
+        is_first, names = first.tolist(), self._columns["micrograph"]
+        found = {
+            shard: [names[position] for position in positions if is_first[position]]
+            for shard, positions in self._positions.items()
+        }
+        return {shard: of for shard, of in found.items() if of}
 
     def waits_for_plan(self, step: str) -> bool:
         """Whether the config leaves to the plan some of what a step has to know."""
@@ -286,13 +312,12 @@ COST_FREE |= {"class_weights", "pos_weight"}
 
 def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
     """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
-    rows = study.rows_of(shard)
     names = (f"{column}_key", "frame", *more)
-    said = ([str(cell) for cell in rows[name].tolist()] for name in names)
+    said = (map(str, study.cells_of(shard, name)) for name in names)
     cells = zip(study.raw_digests(shard, column), *said, strict=True)
     return {
         "columns": [column, *names],
-        "rows": dict(zip(rows["micrograph"], map(list, cells), strict=True)),
+        "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
 
 
@@ -312,14 +337,15 @@ def _prospect(study: Study, cohort: str, shard: str) -> Ancestry:
     alone, group = cohorts.of_rows(study, prospect.rows), study.shards.loc[shard, "group"]
     lineages = study.kept[prospect.kept].networks
     judges = {"/".join(of): lineages[of] for of in prospect.networks}
-    return {**_reads(alone, ("normalise", group)), "kept": {str(prospect.kept): judges}}
+    known = alone.lineage("normalise", group)
+    return {"reads": {}, "alone": known, "kept": {str(prospect.kept): judges}}
 
 
 def _assessment(study: Study, cohort: str, shard: str) -> Ancestry:
     alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
-    steps = ("annotate", "normalise")
-    true = _reads(alone, *((step, study.shards.loc[shard, "group"]) for step in steps))
-    return {"reads": true["reads"] | _reads(study, ("prospect", cohort, shard))["reads"]}
+    group = study.shards.loc[shard, "group"]
+    known = [alone.lineage(step, group) for step in ("annotate", "normalise")]
+    return {**_reads(study, ("prospect", cohort, shard)), "alone": known}
 
 
 def _summing(study: Study) -> Ancestry:
@@ -353,6 +379,7 @@ folds: fold of each group, or of each shard.
 seed: of a network.
 predecessor: lineage of the network that a training starts from, if not from random weights.
 kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
+alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
 cohorts: labelled micrographs of each cohort, where there are several.
 """
 

@@ -1,0 +1,84 @@
+"""The study of a run, kept for its jobs.
+
+Every job on a cluster parses the Snakefile again, and so would read the sheet, check each row, look
+at every raw file and place every group. The process that plans the run has done so; it leaves the
+study in the folder, and a job that was given the same config and finds the same sheet takes it up.
+What a job reads is held against its digest by the job itself.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tessera.cohorts import Kept
+from tessera.digests import code_version, digest, file_digest
+from tessera.files import write_text, written_atomically
+from tessera.planning import Plan
+from tessera.studies import Study
+
+ROWS, REST = "rows.parquet", "study.json"
+DIGESTED = {"image": "image_sha256", "mask": "mask_sha256"}
+
+
+def keep(study: Study, folder: str | Path) -> None:
+    """Leave a study in a folder, in place of the one that was there."""
+    folder = Path(folder)
+    rows = study.rows.assign(
+        **{name: study.rows[column].map(study.sha256) for column, name in DIGESTED.items()}
+    )
+    rest = {
+        "key": _key(study.config),
+        "folds": study.folds.reset_index().to_dict("list"),
+        "kept": [_plain(of) for of in study.kept.values()],
+        "lineages": [[list(of), study.lineage(*of)] for of in study.products],
+    }
+    # The key goes last: until it is there, what is there is not taken for a study.
+    (folder / REST).unlink(missing_ok=True)
+    with written_atomically(folder / ROWS) as temporary:
+        rows.to_parquet(temporary, index=False)
+    write_text(folder / REST, json.dumps(rest))
+
+
+def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Study | None:
+    """The study that was left in a folder; None if there is none of this config and sheet."""
+    folder = Path(folder)
+    try:
+        rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+        if rest["key"] != _key(config):
+            return None
+        rows = pd.read_parquet(folder / ROWS)
+    except (OSError, ValueError, KeyError):
+        return None
+    sha256 = {}
+    for column, name in DIGESTED.items():
+        sha256 |= dict(zip(rows[column], rows.pop(name), strict=True))
+    return Study(
+        rows,
+        config["sheet"],
+        config,
+        sha256,
+        code_version,
+        plan,
+        placed=pd.DataFrame(rest["folds"]).set_index("group"),
+        kept={of["cohort"]: _kept(**of) for of in rest["kept"]},
+        _lineages={tuple(of): lineage for of, lineage in rest["lineages"]},
+    )
+
+
+def _plain(kept: Kept) -> dict[str, Any]:
+    networks = [[*of, lineage] for of, lineage in kept.networks.items()]
+    groups = {group: list(placed) for group, placed in kept.groups.items()}
+    return {**vars(kept), "networks": networks, "groups": groups}
+
+
+def _kept(networks: list[list[str]], groups: dict[str, list[str]], **of: Any) -> Kept:
+    lineages = {(seed, fold): lineage for seed, fold, lineage in networks}
+    return Kept(networks=lineages, groups={name: tuple(at) for name, at in groups.items()}, **of)
+
+
+def _key(config: dict[str, Any]) -> str:
+    return digest(config, file_digest(config["sheet"]))
