@@ -40,7 +40,7 @@ def grown(joined, tmp_path_factory) -> TinyStudy:
 
 @pytest.fixture
 def before(joined, tmp_path) -> TinyStudy:
-    return joined.copy(tmp_path / "study")
+    return joined.copy(tmp_path / "before")
 
 
 @pytest.fixture

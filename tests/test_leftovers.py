@@ -123,11 +123,17 @@ def test_kept_networks_stay_while_a_cohort_is_there_or_they_judge_another(whole)
     assert left(study(FIRST, kept=kept), tables) == tables
 
 
-def test_what_a_run_would_delete_is_in_a_folder_that_it_makes_anew(whole):
+def test_what_a_run_would_delete_is_in_a_folder_that_it_makes_anew():
     gone = ["predictions/a/x.mask.tif", "predictions/a/.snakemake_timestamp", "masks/x.tif"]
     gone += ["predictions/x/x.mask.tif", "prospective/cohort-1/predictions/n/x.mask.tif"]
     gone += ["prospective/cohort-1/predictions/x/x.mask.tif"]
-    assert list(endangered(whole, gone)) == [gone[0], gone[4]]
+    made = {
+        "results/predictions/a",
+        "results/prospective/cohort-1/predictions/n",
+        "results/masks/b",
+    }
+    assert list(endangered(gone, made)) == [gone[0], gone[4]]
+    assert list(endangered(gone, set())) == []
 
 
 def test_files_set_aside_keep_their_tree_and_nothing_is_overwritten(tmp_path):

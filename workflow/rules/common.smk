@@ -275,7 +275,8 @@ def left_over():
     return list(leftovers(whole, paths_below("results", FOLDERS)))
 
 
-def say_what_is_left_over():
+def say_what_is_left_over(folder):
+    os.chdir(folder)  # at the end Snakemake has left it
     try:
         count = len(left_over())
     except problems.BadInput:  # of cohorts that this run leaves out
@@ -290,14 +291,20 @@ def say_what_is_left_over():
 
 
 if workflow.is_main_process:
-    atexit.register(say_what_is_left_over)
+    # Not in onsuccess: a dry run has none.
+    atexit.register(say_what_is_left_over, Path.cwd())
 
 
 onstart:
     keep_for_jobs(study)
     # Snakemake empties a folder that it makes anew: of what has left the study nothing may be lost.
     if workflow.is_main_process:
-        lost = list(endangered(study, left_over()))
+        jobs = (
+            job
+            for job in workflow.dag.needrun_jobs()
+            if job.rule.name in ("predict", "prospect")
+        )
+        lost = list(endangered(left_over(), {job.output.folder for job in jobs}))
         if lost:
             aside = set_aside("results", lost, "removed")
             print(

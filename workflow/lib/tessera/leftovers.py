@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,11 +111,6 @@ FORMS: dict[str, Callable[[Study], Callable[[Names], bool]]] = {
 """What the workflow makes, by the form of its path, and whether a study still has it."""
 
 
-PREDICTED = re.compile(
-    rf"(?:{COHORT.format(cohort='(?P<cohort>[0-9]+)')}/)?predictions/(?P<shard>{NAME})/{NAME}"
-)
-
-
 def leftovers(study: Study, paths: Iterable[str]) -> Iterator[str]:
     """Those of the paths that the workflow made and the study has no more.
 
@@ -138,19 +133,21 @@ def leftovers(study: Study, paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def endangered(study: Study, left: Iterable[str]) -> Iterator[str]:
+def endangered(left: Iterable[str], folders: Collection[str]) -> Iterator[str]:
     """Those leftovers that a run would delete: they lie in a folder that it makes anew.
 
-    A micrograph that leaves a shard makes the others' predictions anew, in the folder where its own
-    are.
+    Where a micrograph leaves a shard, the others' predictions are made anew where its own are.
+
+    Parameters
+    ----------
+    left : iterable of str
+        Paths below results/.
+    folders : collection of str
+        Paths from where the workflow runs.
     """
-    predicted = set(study.predicted)
     for path in left:
-        found = PREDICTED.fullmatch(path)
-        if found is None:
-            continue
-        cohort, shard = found["cohort"], found["shard"]
-        if shard in predicted if cohort is None else (cohort, shard) in study.prospects:
+        folder, _, name = f"results/{path}".rpartition("/")
+        if folder in folders and not name.startswith("."):
             yield path
 
 

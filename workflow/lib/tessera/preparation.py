@@ -208,8 +208,10 @@ def _stop_if_moved(study: Study) -> None:
         placed = read_table(FOLDS).query("fold != ''").set_index("group")["fold"].astype(int)
     except (KeyError, NameError, ValueError) as error:
         raise BadInput([Problem("folds", FOLDS, f"is damaged: {error}")]) from error
-    remedy = "give its new rows a later cohort, or freeze the folds with `make freeze-folds`"
-    remedy += " (or accept the move: split: {moved: allow})"
+    remedy = (
+        "give its new rows a later cohort, or freeze the folds with `make freeze-folds SHEET=... "
+    )
+    remedy += "DIRECTORY=...` (or accept the move: split: {moved: allow})"
     raise_if(
         Problem(group, FOLDS, f"would move {move}; {remedy}")
         for group, move in folds.moved(placed, study.folds)
