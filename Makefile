@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
-.PHONY: help demo stack test bench lint format explain replan freeze-folds clean
+.PHONY: help demo stack test bench lint format explain replan removed set-aside freeze-folds clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,8 +47,14 @@ explain: $(READY) ## why each job would run (STUDY="--configfile ... --directory
 replan: $(READY) ## plan a study anew; the plan before is kept (STUDY="--configfile ... --directory ...")
 	$(BIN)/snakemake --cores all $(STUDY) replan
 
-freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
-	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
+removed: $(READY) ## list products of rows that have left a study (STUDY=...)
+	$(BIN)/snakemake --cores 1 $(STUDY) removed
+
+set-aside: $(READY) ## move them to results/removed/ of that study (STUDY=...)
+	$(BIN)/snakemake --cores 1 $(STUDY) set_aside
+
+freeze-folds: $(READY) ## pin in a sheet every fold that results/folds.tsv has placed (SHEET=... DIRECTORY=...)
+	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv) $(DIRECTORY)
 
 clean: ## remove the demo and the environment, nothing of yours
 	rm -rf demo $(VENV)

@@ -3,7 +3,7 @@
 import pytest
 
 from builders import CELLS_OF_STUDY, PLAN_OF_STUDY, annotated, study_of
-from tessera.explanations import NAMES_SHOWN, Explainer, listed, told
+from tessera.explanations import NAMES_SHOWN, Cause, Explainer, changed_cohorts, listed, told
 from tessera.lineages import record_of
 from tessera.planning import Plan
 
@@ -134,3 +134,12 @@ def test_long_lists_are_cut(number):
     text = listed([f"m{i}" for i in range(number)])
     assert text.count(",") < NAMES_SHOWN
     assert text.endswith("and 3 more") == (number > NAMES_SHOWN)
+
+
+def test_a_row_that_changes_its_cohort_is_named():
+    def then(cohort):
+        return {"cohorts": {"0": ["a", "b"], cohort: ["c"]}}
+
+    assert list(changed_cohorts(then("1"), then("2"))) == [Cause("cohort of {} changed", "c")]
+    assert list(changed_cohorts(then("1"), then("1"))) == []
+    assert list(changed_cohorts({}, then("1"))) == []

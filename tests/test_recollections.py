@@ -1,6 +1,7 @@
 """A study that was kept is the study, for whoever has the same config and sheet."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from builders import annotated, config, schema
 from tessera import sheets
+from tessera.cohorts import Kept
 from tessera.recollections import REST, ROWS, keep, recall
 from tessera.studies import Study
 
@@ -28,6 +30,13 @@ def study(tmp_path):
     rows = sheets.expand(cells, str(path), schema("micrographs"))
     raw = [path for path in (*rows["image"], *rows["mask"]) if path]
     return Study(rows, str(path), config(sheet=str(path)), {p: f"of {p}" for p in raw}, str)
+
+
+def test_kept_networks_are_known_to_a_job(study, tmp_path):
+    groups = {"a": ("cv", "0"), "t": ("test", "")}
+    kept = Kept(1, {("0", "0"): "lineage", ("0", "1"): "another"}, groups, "of scores")
+    keep(replace(study, kept={1: kept}), tmp_path)
+    assert recall(dict(study.config), None, tmp_path).kept == {1: kept}
 
 
 def test_all_that_a_job_asks_for_is_the_same(study, tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tessera.metrics import COUNTS, SCORES, bootstrap_interval, scores
-from tessera.summaries import ALL, COLUMNS, INTERVALS, summary
+from tessera.summaries import ALL, COLUMNS, INTERVALS, PROSPECTIVE, summary
 from tessera.thresholds import BRIGHT, DARK
 
 SIZES = {"s1": 1, "s2": 3, "s3": 2}
@@ -124,3 +124,30 @@ def test_nothing_evaluated_is_an_empty_table_of_the_same_columns(table):
     empty = summary([], seed=0, draws=500)
     assert len(empty) == 0
     assert list(empty.columns) == list(table.columns)
+
+
+def test_scores_of_one_cohort_leave_those_of_the_study_as_they_are():
+    methods = ("network", BRIGHT, DARK)
+    whole = counted(methods)
+    old = [table.assign(use=PROSPECTIVE, cohort="1") for table in counted(methods, seed=7)]
+    alone = summary(whole, seed=0, draws=500)
+    both = summary([*(table.assign(cohort="") for table in whole), *old], seed=0, draws=500)
+    of_study = both[both["use"] == "cv"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_study, alone, check_like=True)
+    # The side of Otsu's threshold is that of the study, though the cohort's alone be the other.
+    side = (
+        BRIGHT
+        if level(alone, "pooled", method="otsu")["tp"].iloc[1]
+        == sum(
+            table.loc[(table["method"] == BRIGHT) & (table["class"] == "particle"), "tp"].sum()
+            for table in whole
+        )
+        else DARK
+    )
+    pooled = level(both, "pooled", use=PROSPECTIVE, method="otsu", **{"class": "particle"})
+    expected = sum(
+        table.loc[(table["method"] == side) & (table["class"] == "particle"), "tp"].sum()
+        for table in old
+    )
+    assert pooled["tp"].item() == expected
+    assert set(both.loc[both["use"] == PROSPECTIVE, "cohort"]) == {"1"}

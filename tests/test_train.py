@@ -14,8 +14,9 @@ import torch
 
 import train
 from builders import config
-from tessera.files import write_pages
-from tessera.network_files import load_checkpoint
+from tessera.files import read_table, write_pages
+from tessera.network_files import load_checkpoint, save_network
+from tessera.networks import Architecture, build
 from tessera.tiles import share_names
 from tessera.training import Interrupted
 
@@ -50,8 +51,8 @@ def recipe(epochs):
     return train.Recipe(**{name: keys[name] for name in train.Recipe.__dataclass_fields__})
 
 
-def run(devices):
-    return train.Run(0, "0", "cpu", "fp32", 1, "digest", devices)
+def run(devices, predecessor=None):
+    return train.Run(0, "0", "cpu", "fp32", 1, "digest", devices, predecessor=predecessor)
 
 
 @pytest.fixture
@@ -71,10 +72,11 @@ def signals():
         signal.signal(number, handler)
 
 
-def train_in(folder, shards, devices, epochs=10, checkpoint_minutes=60.0):
+def train_in(folder, shards, devices, epochs=10, checkpoint_minutes=60.0, predecessor=None):
     outputs = [str(folder / name) for name in ("net.pt", "history.tsv", "lineage")]
     checkpoint = str(folder / "checkpoint.pt")
-    train.main(shards, recipe(epochs), run(devices), checkpoint, checkpoint_minutes, outputs)
+    asked = run(devices, predecessor)
+    train.main(shards, recipe(epochs), asked, checkpoint, checkpoint_minutes, outputs)
     assert not Path(checkpoint).exists()
     assert Path(outputs[2]).read_text() == "digest"
     return torch.load(outputs[0], weights_only=True)
@@ -114,6 +116,43 @@ def test_two_processes_stop_after_the_same_step_and_go_on_to_the_same_bits(shard
     for name in names:
         assert (folder / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
     assert straight["record"]["devices"] == 2
+
+
+def test_a_warm_start_is_recorded_and_goes_on_to_the_same_bits(
+    shards, tmp_path, threads, signals, monkeypatch
+):
+    def trained(name, **start):
+        train_in(tmp_path / name, shards, 1, 3, **start)
+        return (tmp_path / name / "net.pt").read_bytes()
+
+    start = {"predecessor": str(tmp_path / "cold/net.pt")}
+    cold, straight = trained("cold"), trained("warm", **start)
+    assert straight != cold
+    saved = torch.load(tmp_path / "warm/net.pt", weights_only=True)
+    assert saved["record"]["predecessor"] == start["predecessor"]
+    history = read_table(tmp_path / "warm/history.tsv")
+    assert set(history["started_from"]) == {start["predecessor"]}
+    with monkeypatch.context() as patched:
+        asked = iter(range(100))
+        patched.setattr(train, "stop_signal", lambda: lambda: next(asked) == 2)
+        with pytest.raises(Interrupted):
+            trained("stopped", **start)
+    # What was kept of a warm start is not of a cold one, nor the other way round.
+    record = train.digest(run(1).record())
+    assert load_checkpoint(tmp_path / "stopped/checkpoint.pt", record) is None
+    assert trained("stopped", **start) == straight
+
+
+def test_a_warm_start_begins_with_the_other_weights(tmp_path):
+    architecture = Architecture("unet", (4, 8), 1, 2)
+    other = build(architecture, seed=7)
+    save_network(tmp_path / "other.pt", other, {})
+    begun = train.starting(architecture, run(1, str(tmp_path / "other.pt")))
+    for name, weights in other.state_dict().items():
+        torch.testing.assert_close(begun.state_dict()[name], weights, rtol=0, atol=0)
+    wider = Architecture("unet", (8, 16), 1, 2)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train.starting(wider, run(1, str(tmp_path / "other.pt")))
 
 
 def test_an_error_of_a_process_is_that_of_the_training(shards, tmp_path):

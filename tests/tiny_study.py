@@ -48,6 +48,14 @@ class TinyStudy:
         """Add rows to the sheet."""
         self.write_sheet(pd.concat([self.sheet, pd.DataFrame(rows)], ignore_index=True))
 
+    def join(self, *names: str, cohort: int, labelled: bool = True, use: str = "") -> None:
+        """Draw micrographs, `{group}-{number}`, and add them to the sheet as a cohort."""
+        data, rows = self.folder / "data", []
+        for name in names:
+            row = {"micrograph": name, "group": name.partition("-")[0], "cohort": str(cohort)}
+            rows.append({**row, **draw(data, name, labelled), "use": use})
+        self.add(*rows)
+
     def configure(self, **blocks: object) -> None:
         """Change the config, block by block."""
         path = self.folder / "config.yaml"
@@ -172,6 +180,9 @@ def jobs(**of: list[str]) -> list[str]:
         "split": "Auditing the folds",
         "summarise": "Summing up the scores of the study",
         "report": "Writing the report",
+        "keep": "Keeping the networks from before cohort {}",
+        "prospect": "Predicting {} by networks from before it",
+        "assess": "Scoring {}, as networks from before it saw it",
     }
     made = [messages[rule].format(name) for rule, names in of.items() for name in names]
     if any(count > 1 for count in Counter(made).values()):

@@ -9,6 +9,13 @@ DEFINES:
     gate                of a network: the audit of the folds, unless it is trained already
     calibration_for     of a network: what a step costs, where its training has to know
     training_takes      of a network: steps, time and memory in words, once they are known
+    keeping             the networks from before a cohort that are to be kept now, if any
+    kept_first          of a network: that it waits until they are
+    started_from        of a network: the kept one that it starts from, if any
+    of_networks         files of those, or of their scores: of_scores
+    kept_networks       of a cohort and shard: those that are tested on it
+    unless_done         a file that a test of them reads, whose making starts no test that is done
+    prospect_micrographs, assessments   of a test: what is tested on; of all: their counts
     plan_for            of a step: the plan, if the config leaves something open
     plan_settings       all that the plan is made from beside files
     settled             of a step: its settings, what the config leaves open taken from the plan
@@ -16,8 +23,10 @@ DEFINES:
     own_networks        of a shard: those that may predict it
     lineage_of          of a job: the digest of all that decides its product
     resources_of        of a rule: what the config says
+    left_over           products on disk that the study, of all cohorts, has no more
 """
 
+import atexit
 import gc
 import os
 import sys
@@ -30,10 +39,19 @@ from snakemake.exceptions import WorkflowError
 
 from tessera import problems
 from tessera.calibration import Calibration, expected
+from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
+from tessera.leftovers import FOLDERS, endangered, leftovers, paths_below, set_aside
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
-from tessera.preparation import keep_for_jobs, plan_so_far, prepared, prepared_for_job
+from tessera.preparation import (
+    ALL,
+    keep_for_jobs,
+    kept_now,
+    plan_so_far,
+    prepared,
+    prepared_for_job,
+)
 
 # Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
 # process on two cores a training step took a third of the time or less.
@@ -45,17 +63,21 @@ gc.set_threshold(200_000, 20, 100)
 
 started = time.time()
 
+schemas = Path(workflow.basedir) / "workflow" / "schemas"
 try:
     prepare = prepared if workflow.is_main_process else prepared_for_job
-    study = prepare(config, Path(workflow.basedir) / "workflow" / "schemas")
+    study = prepare(config, schemas)
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
+
+keeping = kept_now(study)
 
 
 wildcard_constraints:
     shard=r"[A-Za-z0-9][A-Za-z0-9._+-]*",
     seed=r"[0-9]+",
     fold=r"[0-9]+|all",
+    cohort=r"[0-9]+",
 
 
 def lineage_of(step):
@@ -77,10 +99,13 @@ def of_training_shards(pattern):
 
 def is_trained(wildcards):
     stem = f"results/networks/seed-{wildcards.seed}/fold-{wildcards.fold}"
-    lineage, network = Path(f"{stem}.lineage"), Path(f"{stem}.pt")
-    if not (network.is_file() and lineage.is_file()):
+    return is_made(f"{stem}.pt", f"{stem}.lineage", study.lineage("train", *wildcards))
+
+
+def is_made(product, lineage, wanted):
+    if not (Path(product).exists() and Path(lineage).is_file()):
         return False
-    return lineage.read_text(encoding="utf-8") == study.lineage("train", *wildcards)
+    return Path(lineage).read_text(encoding="utf-8") == wanted
 
 
 def gate(wildcards):
@@ -88,6 +113,61 @@ def gate(wildcards):
     # lets an ancient input start nothing, so that a network could stay stale. A trained network
     # needs no gate; any other runs when the audit does.
     return [] if is_trained(wildcards) else "results/folds.tsv"
+
+
+def kept_first(wildcards):
+    # Snakemake deletes what a job will make as it starts: until then the old network must be kept.
+    if keeping is None or is_trained(wildcards):
+        return []
+    return f"results/prospective/cohort-{keeping.cohort}/networks.tsv"
+
+
+def of_networks(pattern):
+    seeds, folds = (sorted(set(of)) for of in zip(*keeping.networks, strict=True))
+    return expand(pattern, cohort=keeping.cohort, seed=seeds, fold=folds)
+
+
+def of_scores(*patterns):
+    return expand(patterns, cohort=keeping.cohort) if keeping.summarised else []
+
+
+def kept_network(cohort, seed, fold):
+    path = f"results/prospective/cohort-{cohort}/networks/seed-{seed}/fold-{fold}.pt"
+    # Once it is kept no job makes it, and its time says nothing.
+    return path if keeping is not None and keeping.cohort == cohort else ancient(path)
+
+
+def started_from(wildcards):
+    start = predecessor(study, *wildcards)
+    return [] if start is None else kept_network(start[0], *wildcards)
+
+
+def kept_networks(wildcards):
+    prospect = study.prospects[tuple(wildcards)]
+    return [kept_network(prospect.kept, *of) for of in prospect.networks]
+
+
+def unless_done(pattern):
+    def path(wildcards):
+        # It depends on its own micrographs alone, so what else joins their shard starts nothing.
+        # As for ancient(): what is done is of today's lineage, and cannot stay stale.
+        folder = f"results/prospective/cohort-{wildcards.cohort}"
+        made = f"{folder}/predictions/{wildcards.shard}"
+        lineage = f"{folder}/lineages/{wildcards.shard}.prospect"
+        read = pattern.format(**wildcards)
+        done = is_made(made, lineage, study.lineage("prospect", *wildcards))
+        return ancient(read) if done else read
+
+    return path
+
+
+def prospect_micrographs(wildcards):
+    return study.prospects[tuple(wildcards)].rows["micrograph"].tolist()
+
+
+def assessments(wildcards):
+    pattern = "results/prospective/cohort-{cohort}/evaluation/{shard}.parquet"
+    return [pattern.format(cohort=cohort, shard=shard) for cohort, shard in study.prospects]
 
 
 def calibration_for(wildcards):
@@ -193,8 +273,49 @@ def resources_of(step):
     return asked
 
 
+def left_over():
+    if not Path("results").is_dir():
+        return []
+    whole = study if config["cohorts"] == ALL else prepared({**config, "cohorts": ALL}, schemas)
+    return list(leftovers(whole, paths_below("results", FOLDERS)))
+
+
+def say_what_is_left_over(folder):
+    os.chdir(folder)  # at the end Snakemake has left it
+    try:
+        count = len(left_over())
+    except problems.BadInput:  # of cohorts that this run leaves out
+        return
+    if count:
+        files = "1 file" if count == 1 else f"{count} files"
+        print(
+            f"{files} in results/ are of rows, folds or seeds that the study has no more."
+            " `snakemake removed` lists them, `snakemake set_aside` moves them to results/removed/.",
+            file=sys.stderr,
+        )
+
+
+if workflow.is_main_process:
+    # Not in onsuccess: a dry run has none.
+    atexit.register(say_what_is_left_over, Path.cwd())
+
+
 onstart:
     keep_for_jobs(study)
+    # Snakemake empties a folder that it makes anew: of what has left the study nothing may be lost.
+    if workflow.is_main_process:
+        jobs = (
+            job
+            for job in workflow.dag.needrun_jobs()
+            if job.rule.name in ("predict", "prospect")
+        )
+        lost = list(endangered(left_over(), {job.output.folder for job in jobs}))
+        if lost:
+            aside = set_aside("results", lost, "removed")
+            print(
+                f"{len(lost)} predictions of removed micrographs are now in {aside}.",
+                file=sys.stderr,
+            )
 
 
 onerror:

@@ -6,7 +6,9 @@ INPUTS:
 
 OUTPUTS:
     results/evaluation/{shard}.parquet: counts of every micrograph, class and method
-    results/metrics.tsv: IoU, Dice, precision, recall by micrograph, by group, pooled, and as means
+    results/metrics.tsv: IoU, Dice, precision, recall by micrograph, by group, pooled, and as means;
+    where several cohorts are labelled, also by cohort, and of the networks kept before each
+    results/lineages/study.summarise: by which a later run knows of what study these scores are
 """
 
 
@@ -29,6 +31,7 @@ rule evaluate:
         **resources_of("evaluate"),
     params:
         **study.settings("evaluate"),
+        micrographs=None,
         lineage=lineage_of("evaluate"),
     message:
         "Scoring the predictions of {wildcards.shard}"
@@ -38,9 +41,11 @@ rule evaluate:
 
 rule summarise:
     input:
-        expand("results/evaluation/{shard}.parquet", shard=study.evaluated),
+        evaluations=expand("results/evaluation/{shard}.parquet", shard=study.evaluated),
+        assessments=assessments,
     output:
-        report("results/metrics.tsv", caption="../report/metrics.rst", category="Results"),
+        metrics=report("results/metrics.tsv", caption="../report/metrics.rst", category="Results"),
+        lineage="results/lineages/study.summarise",
     log:
         "results/logs/summarise/summarise.log",
     conda:
@@ -51,6 +56,11 @@ rule summarise:
     params:
         **study.settings("summarise"),
         shards=study.placement(study.evaluated),
+        prospects=[
+            {"cohort": cohort, "group": study.shards.loc[shard, "group"]}
+            for cohort, shard in study.prospects
+        ],
+        cohorts=labelled(study.rows),
         lineage=study.lineage("summarise"),
     message:
         "Summing up the scores of the study"

@@ -35,6 +35,7 @@ rule predict:
         **study.settings("predict"),
         seeds=lambda wildcards: [seed for seed, _ in study.networks_for(wildcards.shard)],
         lineage=lineage_of("predict"),
+        micrographs=None,
     message:
         "Predicting the micrographs of {wildcards.shard}"
     script:

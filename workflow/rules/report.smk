@@ -4,6 +4,7 @@ One self-contained HTML file that says what was run and shows every result.
 INPUTS:
     results/folds.tsv, results/leaks.tsv, results/metrics.tsv, results/networks/*.history.tsv,
     results/micrographs/, results/masks/, results/predictions/ of all that is predicted
+    results/prospective/cohort-{cohort}/metrics.tsv: the scores before a cohort joined
 
 OUTPUTS:
     results/report.html
@@ -15,6 +16,7 @@ hashed from the script alone.
 from tessera.digests import file_digest
 
 templates = Path(workflow.basedir) / "workflow" / "report"
+cohorts_told = told(study)
 page_parts = [path for path in sorted(templates.glob("report.*")) if path.suffix != ".rst"]
 
 
@@ -34,6 +36,10 @@ rule report:
         # As in `evaluate`.
         predictions=ancient(expand("results/predictions/{shard}", shard=study.predicted)),
         lineages=expand("results/lineages/{shard}.predict", shard=study.predicted),
+        before=expand(
+            "results/prospective/cohort-{cohort}/metrics.tsv",
+            cohort=[of["kept"] for of in cohorts_told if of["scored"]],
+        ),
     output:
         report("results/report.html", caption="../report/report.rst", category="Results"),
     log:
@@ -47,6 +53,7 @@ rule report:
         **verbatim(study.settings("report")),
         shards=study.placement(study.predicted),
         study=settled_by_step("split", "train"),
+        cohorts=cohorts_told,
         page=[file_digest(path) for path in page_parts],
         lineage=study.lineage("report"),
     message:

@@ -6,6 +6,8 @@ INPUTS:
     fold's training shards; results/folds.tsv as the gate of what is not trained yet
     results/plan.yaml, where the config leaves something open; results/calibration.yaml, where it
     leaves time or memory open
+    results/prospective/cohort-{cohort}/networks.tsv, where the networks from before a cohort have to be
+    kept first; with a warm start, the one of this seed and fold
 
 OUTPUTS:
     results/networks/seed-{seed}/fold-{fold}.pt, .history.tsv, .lineage: the digest of all that
@@ -23,6 +25,8 @@ rule train:
         folds=gate,
         plan=plan_for("train"),
         calibration=calibration_for,
+        kept=kept_first,
+        predecessor=started_from,
     output:
         network="results/networks/seed-{seed}/fold-{fold}.pt",
         history="results/networks/seed-{seed}/fold-{fold}.history.tsv",

@@ -1,6 +1,7 @@
 """Count, for every micrograph of a shard, the pixels that each method gets right and wrong."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +17,34 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Paths of a shard's products."""
+
+    predictions: str
+    masks: str
+    table: str
+    normalised: str
+
+
 def main(
-    predictions: str, masks: str, table: str, normalised: str, classes: Sequence[str], output: str
+    shard: Shard, classes: Sequence[str], output: str, micrographs: Sequence[str] | None = None
 ) -> None:
-    """Write counts by micrograph, method and class to `output`."""
-    known = read_table(table)
+    """Write counts by micrograph, method and class to `output`; of all micrographs by default."""
+    known = read_table(shard.table)
     counted = []
-    for mask_true, row in zip(read_pages(masks), known.itertuples(), strict=True):
-        page = map_page(normalised, row.page)
-        for method, mask_pred in _methods(Path(predictions), row.micrograph, page, len(classes)):
+    for mask_true, row in zip(read_pages(shard.masks), known.itertuples(), strict=True):
+        if micrographs is not None and row.micrograph not in micrographs:
+            continue
+        page, folder = map_page(shard.normalised, row.page), Path(shard.predictions)
+        for method, mask_pred in _methods(folder, row.micrograph, page, len(classes)):
             counts = class_counts(confusion(mask_true, mask_pred, len(classes)))
             counted.append(counts.assign(micrograph=row.micrograph, method=method))
     counts = pd.concat(counted, ignore_index=True)
     counts["class"] = counts["code"].map(dict(enumerate(classes)))
     with written_atomically(output) as temporary:
         counts.drop(columns="code").to_parquet(temporary, index=False)
-    LOG.info("%d micrographs scored", len(known))
+    LOG.info("%d micrographs scored", counts["micrograph"].nunique())
 
 
 def _methods(
@@ -47,11 +60,10 @@ def _methods(
 
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
+        names = ("predictions", "masks", "table", "normalised")
         main(
-            snakemake.input.predictions,
-            snakemake.input.masks,
-            snakemake.input.table,
-            snakemake.input.normalised,
+            Shard(*(snakemake.input[name] for name in names)),
             [name for name, _ in snakemake.params.classes],
             snakemake.output[0],
+            snakemake.params.micrographs,
         )

@@ -1,4 +1,4 @@
-"""Write the folds of today into the sheet: `make freeze-folds`.
+"""Write the folds of today into the sheet: `make freeze-folds SHEET=... DIRECTORY=...`.
 
 Every labelled, cross-validated group that results/folds.tsv has placed gets its fold in the
 sheet's column `fold`; from then on no change of rows, not even a removal, moves it. The sheet as it
@@ -45,7 +45,8 @@ def main(sheet: Path, folds: Path) -> int:
 
 if __name__ == "__main__":
     try:
-        target = Path(sys.argv[1])
-        print(f"{main(target, FOLDS)} rows of {target} pinned to the folds of {FOLDS}")
+        target, *folder = map(Path, sys.argv[1:])
+        folds = Path(*folder) / FOLDS
+        print(f"{main(target, folds)} rows of {target} pinned to the folds of {folds}")
     except BadInput as error:
         sys.exit(str(error))

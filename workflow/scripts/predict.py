@@ -41,6 +41,8 @@ class Run:
         Mirror images, and those turned by a right angle, whose mean is the prediction.
     threads : int
         That compress what is written, a product.
+    micrographs : sequence of str, optional
+        What of the shard is predicted; all by default.
     """
 
     mem_mb: int
@@ -48,6 +50,7 @@ class Run:
     precision: str
     symmetries: int = 1
     threads: int = 1
+    micrographs: Sequence[str] | None = None
 
 
 def main(
@@ -70,6 +73,8 @@ def main(
     core_px = core_of(by_seed, run.mem_mb)
     keep_or_give_back(run.mem_mb, demand(by_seed.values()), core_px)
     known = read_table(table)
+    if run.micrographs is not None:
+        known = known[known["micrograph"].isin(run.micrographs)]
     Path(folder).mkdir(parents=True, exist_ok=True)
     for row in known.itertuples():
         with StreamedPage(normalised, row.page) as page:
@@ -148,6 +153,7 @@ if __name__ == "__main__":
             resolve_precision(snakemake.params.precision, on),
             snakemake.params.symmetries,
             snakemake.resources.cpus,
+            snakemake.params.micrographs,
         )
         with own_gpus(on):
             main(

@@ -53,7 +53,8 @@ def main(
     shards : sequence of Shard
         All that is predicted.
     settings : mapping
-        title, panels, panel_px, classes as pairs, and `study`: the settings of split and train.
+        title, panels, panel_px, classes as pairs, `study`: the settings of split and train, and
+        `cohorts`: what there is to say of each that joined.
     output : str
     """
     tables = Tables(
@@ -61,16 +62,23 @@ def main(
         read_table(metrics),
         micrographs_of(shards),
         {network_of(path): read_table(path) for path in histories},
+        scores_before(Path(metrics).parent, settings["cohorts"]),
     )
     html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
     write_text(output, html)
+
+
+def scores_before(results: Path, cohorts: Sequence[Mapping[str, Any]]) -> dict[int, pd.DataFrame]:
+    """The scores that were kept, by the cohort that they come before."""
+    kept = sorted({of["kept"] for of in cohorts if of["scored"]})
+    return {of: read_table(results / f"prospective/cohort-{of}/metrics.tsv") for of in kept}
 
 
 def galleries(tables: Tables, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The micrographs that are shown, and how many are left out: the labelled, the unlabelled."""
     rows = {row.micrograph: row for row in tables.micrographs.itertuples()}
     queues = {
-        "labelled": worst_first(tables.metrics),
+        "labelled": worst_first(tables.scores),
         "unlabelled": sorted(name for name, row in rows.items() if not row.annotated),
     }
     found = {}

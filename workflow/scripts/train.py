@@ -21,8 +21,8 @@ from tessera.distributed import any_process, own_rows, place, process_group
 from tessera.files import map_pages, write_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss, class_weights_from_shares, pos_weight_from_shares
-from tessera.network_files import load_checkpoint, save_checkpoint, save_network
-from tessera.networks import Architecture, build
+from tessera.network_files import load_checkpoint, load_network, save_checkpoint, save_network
+from tessera.networks import Architecture, UNet, build
 from tessera.progress import TrainingProgress
 from tessera.tiles import share_names
 from tessera.training import Hooks, Interrupted, Settings, train
@@ -75,6 +75,8 @@ class Run:
         Processes that train together, each on a device of its own; as many parts are summed.
     compile, deterministic : bool
         See `training.Settings`.
+    predecessor : str, optional
+        Path of the network that it starts from; random weights by default.
     """
 
     seed: int
@@ -86,6 +88,7 @@ class Run:
     devices: int = 1
     compile: bool = False
     deterministic: bool = True
+    predecessor: str | None = None
 
     def record(self) -> dict[str, Any]:
         """What, beside the lineage, decides the bits of the weights."""
@@ -150,7 +153,7 @@ def fit(
     batches, shares = training_tiles(shards, recipe, run.seed)
     n_classes = len(recipe.classes)
     architecture = Architecture(recipe.network, tuple(recipe.channels), 1, n_classes)
-    network = build(architecture, run.seed)
+    network = starting(architecture, run)
     n_steps = batches.n_steps(recipe.epochs)
     record = run.record()
     belongs_to = digest(record)
@@ -182,9 +185,24 @@ def fit(
     if not writes:
         return
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
-    write_table(outputs[1], pd.DataFrame(final["history"]))
+    write_table(outputs[1], pd.DataFrame(final["history"]).assign(**started(run)))
     write_text(outputs[2], run.lineage)
     Path(checkpoint).unlink(missing_ok=True)
+
+
+def starting(architecture: Architecture, run: Run) -> UNet:
+    """The network as training finds it: with random weights, or with those of another."""
+    network = build(architecture, run.seed)
+    if run.predecessor is not None:
+        # Exactly this architecture: a network of another recipe is never asked for.
+        network.load_state_dict(load_network(run.predecessor).state_dict())
+        LOG.info("starts from %s", run.predecessor)
+    return network
+
+
+def started(run: Run) -> dict[str, str]:
+    """What the history says of the start, by column: nothing of random weights."""
+    return {} if run.predecessor is None else {"started_from": run.predecessor}
 
 
 def training_tiles(
@@ -259,7 +277,7 @@ def recipe_of(settings: dict[str, dict[str, Any]]) -> Recipe:
     return Recipe(**{name: known[name] for name in Recipe.__dataclass_fields__})
 
 
-def run_here(wildcards, resources, params) -> Run:
+def run_here(wildcards, resources, params, predecessor: str | None) -> Run:
     """Settle what `auto` means on this machine."""
     settings, device = params.settings["train"], resolve_device(resources.device)
     threads = max(1, resources.cpus // resources.devices)
@@ -274,6 +292,7 @@ def run_here(wildcards, resources, params) -> Run:
         resources.devices,
         compile=settings["compile"] == "auto" and device == "cuda",
         deterministic=settings["deterministic"],
+        predecessor=predecessor,
     )
 
 
@@ -288,7 +307,12 @@ if __name__ == "__main__":
                     )
                 ),
                 recipe_of(snakemake.params.settings),
-                run_here(snakemake.wildcards, snakemake.resources, snakemake.params),
+                run_here(
+                    snakemake.wildcards,
+                    snakemake.resources,
+                    snakemake.params,
+                    snakemake.input.predecessor or None,
+                ),
                 snakemake.output.network.replace("/networks/", "/checkpoints/"),
                 snakemake.resources.checkpoint_minutes,
                 tuple(snakemake.output),

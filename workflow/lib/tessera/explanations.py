@@ -21,6 +21,13 @@ NAMES_SHOWN = 8
 IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}
 """Columns of a row whose change is told by name; of the others, how it is read has changed."""
 
+CHANGED = {
+    "predecessor": "another network to start from",
+    "kept": "other networks from before a cohort",
+    "alone": "micrographs of a cohort, or how they are read, changed",
+}
+"""Parts of an ancestry that name no product."""
+
 Product = tuple[str, ...]
 """Step, and what of it: the shard, or seed and fold."""
 
@@ -93,6 +100,10 @@ class Explainer:
             return
         if step == "split":
             yield from self._changed_folds(then.ancestry["folds"], now.ancestry["folds"])
+        for key, what in CHANGED.items():
+            if then.ancestry.get(key) != now.ancestry.get(key):
+                yield Cause(what)
+        yield from changed_cohorts(then.ancestry, now.ancestry)
         yield from self._changed_reads(product, then.ancestry["reads"], now.ancestry["reads"])
 
     def _of_new(self, product: Product, now: Record) -> Iterator[Cause]:
@@ -196,6 +207,17 @@ class Explainer:
         return {name for record in records if record for name in record.ancestry["rows"]}
 
 
+def changed_cohorts(then: Ancestry, now: Ancestry) -> Iterator[Cause]:
+    """Micrographs that are of another cohort; those that joined or left are told elsewhere."""
+    old, new = (
+        {name: cohort for cohort, names in of.get("cohorts", {}).items() for name in names}
+        for of in (then, now)
+    )
+    for name in old.keys() & new.keys():
+        if old[name] != new[name]:
+            yield Cause("cohort of {} changed", name)
+
+
 def changed_settings(step: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[Cause]:
     """Settings of a step that differ, with both values; what was open then says nothing.
 
@@ -238,7 +260,8 @@ def in_words(products: Iterable[Product]) -> str:
     """
     by_step: dict[str, list[str]] = defaultdict(list)
     for step, *of in products:
-        by_step[step].append(network_in_words(*of) if len(of) == 2 else "".join(of))
+        name = network_in_words(*of) if step == "train" else " of cohort ".join(of[::-1])
+        by_step[step].append(name)
     return "; ".join(f"{step} {listed(of)}".strip() for step, of in by_step.items())
 
 

@@ -17,10 +17,11 @@ import pandas as pd
 import tifffile
 
 TILE_PX = 256
-TEXT_COLUMNS = {"use", "method", "level", "group", "fold", "micrograph", "class"}
+TEXT_COLUMNS = {"use", "cohort", "method", "level", "group", "fold", "micrograph", "class"}
 TEXT_COLUMNS |= {f"{which}{of}" for which in ("first", "second") for of in ("", "_group", "_file")}
 TEXT_COLUMNS |= {"kind", "turn", "picture"}
 TEXT_COLUMNS |= {"dtype", "instrument", "file", "file_sha256", "pixels_sha256", "fingerprint"}
+TEXT_COLUMNS |= {"started_from"}
 NM_PER_CM = 1e7
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from tessera import folds, sheets
 from tessera.classes import ClassTable
+from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
 from tessera.lineages import LineageBook
@@ -26,6 +28,12 @@ DIGESTS = KEPT / "digests.tsv"
 LINEAGES = KEPT / "lineages.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
+BEFORE = "results/prospective/cohort-{cohort}"
+"""What was kept before a cohort joined: the same tree as in results/."""
+NETWORK = "networks/seed-{seed}/fold-{fold}.pt"
+LINEAGE = "networks/seed-{seed}/fold-{fold}.lineage"
+SUMMARISED = "lineages/study.summarise"
+ALL = "all"
 
 
 def prepared_for_job(config: dict[str, Any], schemas: Path) -> Study:
@@ -59,6 +67,7 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
     sheet = config["sheet"]
     grouped = config["split"]["group"] == "column"
     rows = sheets.expand(_cells(sheet), sheet, _schema(schemas, "micrographs"), grouped)
+    rows = _of_cohorts(rows, config["cohorts"], sheet)
     raise_if(_missing(rows))
     rows["label"] = _labels(rows)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
@@ -66,7 +75,7 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
     raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
-    return study
+    return _with_kept(study) if joined(rows) else study
 
 
 def _schema(folder: Path, name: str) -> dict[str, Any]:
@@ -134,6 +143,17 @@ def _cells(sheet: str) -> pd.DataFrame:
         raise BadInput([Problem("sheet", sheet, f"is no table: {error}")]) from error
 
 
+def _of_cohorts(rows: pd.DataFrame, highest: int | str, sheet: str) -> pd.DataFrame:
+    """The rows up to a cohort."""
+    if highest == ALL:
+        return rows
+    first = rows["cohort"].min()
+    if first > highest:
+        what = f"no row is of cohort {highest} or before (cohorts: {highest}); the first is {first}"
+        raise BadInput([Problem("sheet", sheet, what)])
+    return rows[rows["cohort"] <= highest].reset_index(drop=True)
+
+
 def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
     containers = rows["label"].where(rows["label_key"] != "", "")
@@ -188,9 +208,65 @@ def _stop_if_moved(study: Study) -> None:
         placed = read_table(FOLDS).query("fold != ''").set_index("group")["fold"].astype(int)
     except (KeyError, NameError, ValueError) as error:
         raise BadInput([Problem("folds", FOLDS, f"is damaged: {error}")]) from error
-    remedy = "give its new rows a later cohort, or freeze the folds with `make freeze-folds`"
-    remedy += " (or accept the move: split: {moved: allow})"
+    remedy = (
+        "give its new rows a later cohort, or freeze the folds with `make freeze-folds SHEET=... "
+    )
+    remedy += "DIRECTORY=...` (or accept the move: split: {moved: allow})"
     raise_if(
         Problem(group, FOLDS, f"would move {move}; {remedy}")
         for group, move in folds.moved(placed, study.folds)
     )
+
+
+def _with_kept(study: Study) -> Study:
+    """The study with the networks from before its cohorts: those kept, and those that will be."""
+    kept = {of.cohort: of for of in _kept_so_far() if of.cohort <= max(joined(study.rows))}
+    study = replace(study, kept=kept)
+    trained = {
+        (seed, fold): _text(f"results/{LINEAGE.format(seed=seed, fold=fold)}")
+        for fold in study.fold_names
+        for seed in study.seeds
+        if Path(f"results/{NETWORK.format(seed=seed, fold=fold)}").is_file()
+    }
+    now = due(study, trained, _text(f"results/{SUMMARISED}"))
+    return study if now is None else study.of(study.rows, kept={**kept, now.cohort: now})
+
+
+def _kept_so_far() -> Iterator[Kept]:
+    """The networks kept before each cohort; of those that lack a file nothing is known."""
+    for table in Path(BEFORE).parent.glob("cohort-*/networks.tsv"):
+        folder = table.parent
+        try:
+            cohort = int(folder.name.removeprefix("cohort-"))
+            rows = pd.read_csv(table, sep="\t", dtype=str)
+            networks = {(row.seed, row.fold): row.lineage for row in rows.itertuples()}
+            groups = read_table(folder / "folds.tsv")
+            cells = zip(groups["group"], groups["use"], groups["fold"], strict=True)
+            placed = {group: (use, fold) for group, use, fold in cells}
+        except (OSError, AttributeError, KeyError, ValueError) as error:
+            what = f"is damaged: {error}; restore it, or move {folder} away to do without"
+            raise BadInput([Problem("kept networks", str(table), what)]) from error
+        if all(
+            (folder / NETWORK.format(seed=seed, fold=fold)).is_file() for seed, fold in networks
+        ):
+            scored = _text(folder / SUMMARISED) if (folder / "metrics.tsv").is_file() else ""
+            yield Kept(cohort, networks, placed, scored)
+
+
+def kept_now(study: Study) -> Kept | None:
+    """What a run of this study has to keep: not on disk yet, or not whole."""
+    return next((of for of in study.kept.values() if not _is_kept(of)), None)
+
+
+def _is_kept(kept: Kept) -> bool:
+    folder = Path(BEFORE.format(cohort=kept.cohort))
+    networks = (NETWORK.format(seed=seed, fold=fold) for seed, fold in kept.networks)
+    return all((folder / name).is_file() for name in ("networks.tsv", "folds.tsv", *networks))
+
+
+def _text(path: str | Path) -> str:
+    """The text of a file, empty where there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""

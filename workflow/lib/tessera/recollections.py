@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from tessera.cohorts import Kept
 from tessera.digests import code_version, digest, file_digest
 from tessera.files import write_text, written_atomically
 from tessera.planning import Plan
@@ -32,6 +33,7 @@ def keep(study: Study, folder: str | Path) -> None:
     rest = {
         "key": _key(study.config),
         "folds": study.folds.reset_index().to_dict("list"),
+        "kept": [_plain(of) for of in study.kept.values()],
         "lineages": [[list(of), study.lineage(*of)] for of in study.products],
     }
     # The key goes last: until it is there, what is there is not taken for a study.
@@ -62,8 +64,20 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         code_version,
         plan,
         placed=pd.DataFrame(rest["folds"]).set_index("group"),
+        kept={of["cohort"]: _kept(**of) for of in rest["kept"]},
         _lineages={tuple(of): lineage for of, lineage in rest["lineages"]},
     )
+
+
+def _plain(kept: Kept) -> dict[str, Any]:
+    networks = [[*of, lineage] for of, lineage in kept.networks.items()]
+    groups = {group: list(placed) for group, placed in kept.groups.items()}
+    return {**vars(kept), "networks": networks, "groups": groups}
+
+
+def _kept(networks: list[list[str]], groups: dict[str, list[str]], **of: Any) -> Kept:
+    lineages = {(seed, fold): lineage for seed, fold, lineage in networks}
+    return Kept(networks=lineages, groups={name: tuple(at) for name, at in groups.items()}, **of)
 
 
 def _key(config: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ they look. Scores that do not exist stay NaN until the page shows them as a dash
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tessera.classes import palette
 from tessera.figures import Row, dot_plot, loss_plot, score_bar
 from tessera.metrics import SCORES
 from tessera.panels import ERROR_COLOURS, heat_colours
+from tessera.shifts import shifts
 from tessera.summaries import ALL
 from tessera.wording import area, decimals, facts, number, settings_of, validation
 
@@ -50,7 +51,9 @@ class Tables:
     micrographs : DataFrame
         Those predicted: micrograph, rows, columns, pixel_size_nm, group, annotated, use, fold.
     histories : dict of (seed, fold) to DataFrame
-        step, loss.
+        step, loss; started_from, where a network did not start from random weights.
+    before : dict of int to DataFrame
+        Scores of then, by the cohort that they come before, as far as they were kept.
     """
 
     folds: pd.DataFrame
@@ -58,6 +61,12 @@ class Tables:
     metrics: pd.DataFrame
     micrographs: pd.DataFrame
     histories: Mapping[tuple[str, str], pd.DataFrame]
+    before: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Those of whole groups by the networks of now, not of single cohorts."""
+        return self.metrics[self.metrics["use"].isin(USES)]
 
 
 def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,12 +76,14 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     tables : Tables
     settings : mapping
-        title, classes as pairs, and `study` with the settings of the rules split and train.
+        title, classes as pairs, `study` with the settings of the rules split and train, and
+        `cohorts`, see `shifts.shifts`.
     """
     classes = [name for name, _ in settings["classes"]]
     folds, networks = tables.folds, list(tables.histories)
     seeds = len({seed for seed, _ in networks})
-    scored = [use for use in USES if use in set(tables.metrics["use"])]
+    metrics = tables.scores
+    scored = [use for use in USES if use in set(metrics["use"])]
     return {
         "title": settings["title"],
         "classes": class_colours(classes),
@@ -80,20 +91,22 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "facts": facts(folds, tables.micrographs, networks),
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
         "networks": networks,
+        "starts": starts(tables.histories),
         "folds": folds.to_dict("records"),
         "leaks": tables.leaks.to_dict("records"),
         "scored": [
             {
                 "use": use,
                 "name": USES[use],
-                "headlines": headlines(tables.metrics, use, classes),
-                "methods": methods(tables.metrics, use, classes),
-                "plots": dot_plots(tables.metrics, use, classes),
+                "headlines": headlines(metrics, use, classes),
+                "methods": methods(metrics, use, classes),
+                "plots": dot_plots(metrics, use, classes),
             }
             for use in scored
         ],
-        "by_group": by(GROUP, tables.metrics),
-        "by_micrograph": by(MICROGRAPH, tables.metrics),
+        "shifts": shifts(tables.metrics, tables.before, settings["cohorts"], classes),
+        "by_group": by(GROUP, metrics),
+        "by_micrograph": by(MICROGRAPH, metrics),
         "fold_of": folds.set_index("group")["fold"].to_dict(),
         "most_rows": MOST_ROWS,
         "losses": loss_plots(tables.histories),
@@ -220,6 +233,16 @@ def by(level: str, metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
     for row in metrics[known].to_dict("records"):
         table[row[level]][row["class"]] = row
     return table
+
+
+def starts(histories: Mapping[tuple[str, str], pd.DataFrame]) -> list[tuple[str, str]]:
+    """(from what, which networks) of those that did not start from random weights, in words."""
+    of: dict[str, list[str]] = {}
+    for (seed, fold), table in histories.items():
+        if "started_from" in table and not table.empty:
+            path = table["started_from"].iloc[0]
+            of.setdefault(path.partition("/networks/")[0], []).append(f"seed {seed}, fold {fold}")
+    return [(start, "; ".join(names)) for start, names in sorted(of.items())]
 
 
 def loss_plots(histories: Mapping[tuple[str, str], pd.DataFrame]) -> list[dict[str, Any]]:

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from tessera import cohorts
+from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.planning import OPEN, Plan, filled, is_open
@@ -48,6 +50,8 @@ class Study:
         What settles the values that the config leaves open, once it is made.
     placed : DataFrame, optional
         The folds, where they are known already.
+    kept : mapping
+        The networks from before each cohort, as far as they were kept.
     """
 
     rows: pd.DataFrame
@@ -57,7 +61,25 @@ class Study:
     code: Callable[[str], str]
     plan: Plan | None = None
     placed: pd.DataFrame | None = None
+    kept: Mapping[int, Kept] = field(default_factory=dict)
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
+    _earlier: dict[int, Study | None] = field(default_factory=dict, repr=False)
+
+    def of(self, rows: pd.DataFrame, kept: Mapping[int, Kept] | None = None) -> Study:
+        """The same study, of other rows."""
+        fresh = {"placed": None, "_lineages": {}, "_earlier": {}}
+        return replace(self, rows=rows, kept=kept or {}, **fresh)
+
+    def before(self, cohort: int) -> Study | None:
+        """The study before a cohort joined, see `cohorts.before`."""
+        if cohort not in self._earlier:
+            self._earlier[cohort] = cohorts.before(self, cohort)
+        return self._earlier[cohort]
+
+    @cached_property
+    def prospects(self) -> dict[tuple[str, str], Prospect]:
+        """What kept networks are tested on, by cohort and shard; see `cohorts.prospects`."""
+        return cohorts.prospects(self)
 
     @cached_property
     def folds(self) -> pd.DataFrame:
@@ -132,6 +154,12 @@ class Study:
         shards = self.shards[self.shards["annotated"] & (self.shards["use"] != "test")]
         return list(shards.index[shards["fold"] != fold])
 
+    def learnt(self, seed: str, fold: str) -> Ancestry:
+        """What a network learns from, whatever weights it starts with."""
+        steps, shards = ("normalise", "annotate", "tile"), self.training_shards(fold)
+        read = ((step, shard) for shard in shards for step in steps)
+        return {"seed": seed, **_reads(self, *read)}
+
     def networks_for(self, shard: str) -> list[tuple[str, str]]:
         """(seed, fold) of each network that predicts a shard: its own fold's, or all of them."""
         own = self._fold_of[shard]
@@ -170,12 +198,13 @@ class Study:
         step : str
             Name of the rule.
         *of : str
-            The shard; for `train`, seed and fold; nothing for the steps that run once.
+            The shard; for `train`, seed and fold; for `prospect` and `assess`, cohort and shard;
+            nothing for the steps that run once.
         """
-        key = (step, *of)
+        key, does = (step, *of), LIKE.get(step, step)
         if key not in self._lineages:
             self._lineages[key] = digest(
-                self.identity(step), self.code(f"{step}.py"), self.ancestry(step, *of)
+                self.identity(does), self.code(f"{does}.py"), self.ancestry(step, *of)
             )
         return self._lineages[key]
 
@@ -194,6 +223,8 @@ class Study:
         yield from (("train", seed, fold) for seed in self.seeds for fold in self.fold_names)
         yield from (("predict", shard) for shard in self.predicted)
         yield from (("evaluate", shard) for shard in self.evaluated)
+        for step in LIKE:
+            yield from ((step, *of) for of in self.prospects)
         yield from (("summarise",), ("report",))
 
     def identity(self, step: str) -> Any:
@@ -206,13 +237,13 @@ class Study:
             if self.plan is not None:
                 self._lineages[key] = self.plan.identity(step, settings)
             elif is_open(step, settings):
-                self._lineages[key] = digest(step, self._prospect)
+                self._lineages[key] = digest(step, self._planned_from)
             else:
                 self._lineages[key] = digest(settings)
         return self._lineages[key]
 
     @cached_property
-    def _prospect(self) -> str:
+    def _planned_from(self) -> str:
         """Digest of all that the plan will be made from."""
         read = [
             [shard, names, self.lineage("ingest", shard), self.lineage("annotate", shard)]
@@ -254,8 +285,9 @@ class Study:
         """What the config itself says to a step."""
         if step == "calibrate":
             return self._calibrated()
-        block = dict(self.config.get(step) or {})
-        block.pop("seeds", None)  # each network has one: a wildcard, not a setting
+        block = self.config.get(step) or {}
+        # Each network has its own seed and its own start: by their lineages, not as settings.
+        block = {key: value for key, value in block.items() if key not in ("seeds", "warm_start")}
         if step == "split" and block["method"] != "group-k-fold":
             block.pop("folds")  # the other methods find their number in the sheet
         if step in USES_CLASSES:
@@ -274,6 +306,9 @@ class Study:
 
 USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
 """Steps whose params hold the declared classes."""
+
+LIKE = {"prospect": "predict", "assess": "evaluate"}
+"""Steps that do with networks from before a cohort what others do with those of now."""
 
 COST_FREE = {"epochs", "learning_rate", "weight_decay", "jitter_px", "focal_gamma"}
 COST_FREE |= {"class_weights", "pos_weight"}
@@ -296,9 +331,44 @@ def _reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
 
 
 def _training(study: Study, seed: str, fold: str) -> Ancestry:
-    steps = ("normalise", "annotate", "tile")
-    shards = study.training_shards(fold)
-    return {"seed": seed, **_reads(study, *((step, shard) for shard in shards for step in steps))}
+    start = cohorts.predecessor(study, seed, fold)
+    predecessor = {} if start is None else {"predecessor": start[1]}
+    return study.learnt(seed, fold) | predecessor
+
+
+def _prospect(study: Study, cohort: str, shard: str) -> Ancestry:
+    """Of the micrographs of the cohort alone: what else joins their shard changes nothing."""
+    prospect = study.prospects[cohort, shard]
+    alone, group = cohorts.of_rows(study, prospect.rows), study.shards.loc[shard, "group"]
+    lineages = study.kept[prospect.kept].networks
+    judges = {"/".join(of): lineages[of] for of in prospect.networks}
+    known = alone.lineage("normalise", group)
+    return {"reads": {}, "alone": known, "kept": {str(prospect.kept): judges}}
+
+
+def _assessment(study: Study, cohort: str, shard: str) -> Ancestry:
+    alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
+    group = study.shards.loc[shard, "group"]
+    known = [alone.lineage(step, group) for step in ("annotate", "normalise")]
+    return {**_reads(study, ("prospect", cohort, shard)), "alone": known}
+
+
+def _summing(study: Study) -> Ancestry:
+    read = [("evaluate", shard) for shard in study.evaluated]
+    read += [("assess", *of) for of in study.prospects]
+    by_cohort = cohorts.labelled(study.rows)
+    return {
+        "folds": study.shards["fold"][study.evaluated].to_dict(),
+        **_reads(study, *read),
+        **({"cohorts": {str(key): names for key, names in by_cohort.items()}} if by_cohort else {}),
+    }
+
+
+def _reporting(study: Study) -> Ancestry:
+    read = [("split",), ("summarise",), *_networks(study)]
+    read += [("predict", shard) for shard in study.predicted]
+    scores = {str(kept.cohort): kept.summarised for kept in study.kept.values()}
+    return {**_reads(study, *read), **({"kept": scores} if scores else {})}
 
 
 def _networks(study: Study) -> list[tuple[str, ...]]:
@@ -312,6 +382,10 @@ columns, rows: of each micrograph, the digest of its raw file and the cells that
 reads: lineage of each product that is read, by `step/of`.
 folds: fold of each group, or of each shard.
 seed: of a network.
+predecessor: lineage of the network that a training starts from, if not from random weights.
+kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
+alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
+cohorts: labelled micrographs of each cohort, where there are several.
 """
 
 ANCESTRY: dict[str, Callable[..., Ancestry]] = {
@@ -334,16 +408,9 @@ ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "evaluate": lambda study, shard: _reads(
         study, *((step, shard) for step in ("predict", "annotate", "normalise"))
     ),
-    "summarise": lambda study: {
-        "folds": study.shards["fold"][study.evaluated].to_dict(),
-        **_reads(study, *(("evaluate", shard) for shard in study.evaluated)),
-    },
-    "report": lambda study: _reads(
-        study,
-        ("split",),
-        ("summarise",),
-        *_networks(study),
-        *(("predict", shard) for shard in study.predicted),
-    ),
+    "prospect": _prospect,
+    "assess": _assessment,
+    "summarise": _summing,
+    "report": _reporting,
 }
 """The ancestry of the product of each step, by step."""
