@@ -17,6 +17,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/audit.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -30,3 +31,4 @@ rule all:
         "results/folds.tsv",
         "results/metrics.tsv",
         expand("results/predictions/{shard}", shard=study.predicted),
+        "results/manifest.tsv",

@@ -9,6 +9,7 @@ DEFINES:
     calibration_for     of a network: what a step costs, where its training has to know
     training_takes      of a network: steps, time and memory in words, once they are known
     plan_for            of a step: the plan, if the config leaves something open
+    plan_itself         the plan, to be read anew whenever its text has changed
     plan_settings       all that the plan is made from beside files
     settled             of a step: its settings, what the config leaves open taken from the plan
     settled_by_step     the same of several steps
@@ -132,6 +133,10 @@ def plan_for(step):
     # that read it, not what uses the edited value. Once there is a plan, no job makes it, and
     # ancient() is safe (see `gate`).
     return ["results/plan.yaml"] if study.plan is None else [ancient("results/plan.yaml")]
+
+
+def plan_itself():
+    return ["results/plan.yaml"] if study.waits_for_plan("train") else []
 
 
 def plan_settings():

@@ -279,5 +279,6 @@ ANCESTRY: dict[str, Callable[..., list[Any]]] = {
         [study.lineage("train", seed, fold) for fold in study.fold_names for seed in study.seeds],
         [study.lineage("predict", shard) for shard in study.predicted],
     ],
+    "audit": lambda study: [study.lineage("report")],  # which has all others before it
 }
 """What the product of each step is made from, by step."""
