@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
-.PHONY: help demo stack test bench lint format replan freeze-folds clean
+.PHONY: help demo stack test bench lint format replan freeze-folds verify reproduce clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,13 @@ replan: $(READY) ## plan a study anew; the plan before is kept (STUDY="--configf
 
 freeze-folds: $(READY) ## pin in the sheet every fold that results/folds.tsv has placed (SHEET=...)
 	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv)
+
+verify: $(READY) ## check a folder of results by itself (RESULTS=..., RAW=folder of the raw files)
+	$(BIN)/python workflow/scripts/verify.py $(or $(RESULTS),results) $(if $(RAW),--raw $(RAW))
+
+reproduce: $(READY) ## run a study again from its own record and compare (RESULTS=..., INTO=..., RAW=..., CORES=n)
+	$(BIN)/python workflow/scripts/reproduce.py $(or $(RESULTS),results) $(if $(RAW),--raw $(RAW)) \
+	    $(if $(INTO),--into $(INTO)) --cores $(or $(CORES),all)
 
 clean: ## remove the demo and the environment, nothing of yours
 	rm -rf demo $(VENV)

@@ -172,6 +172,7 @@ def jobs(**of: list[str]) -> list[str]:
         "split": "Auditing the folds",
         "summarise": "Summing up the scores of the study",
         "report": "Writing the report",
+        "audit": "Writing the manifest and the crate",
     }
     made = [messages[rule].format(name) for rule, names in of.items() for name in names]
     if any(count > 1 for count in Counter(made).values()):

@@ -27,13 +27,14 @@ rule audit:
     log:
         "results/logs/audit/audit.log",
     conda:
-        "../../envs/workflow.yaml"
+        "../../envs/audit.yaml"
     threads: resources_of("audit")["cpus"]
     resources:
         **resources_of("audit"),
     params:
         # A function of `input` triggers nothing: `upstream` does.
         config=lambda wildcards, input: config,
+        snakemake=lambda wildcards, input: snakemake_version(),
         page=[file_digest(path) for path in page_parts],
         code=code_version("audit.py"),
         upstream=study.upstream("audit"),

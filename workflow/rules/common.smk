@@ -15,12 +15,14 @@ DEFINES:
     settled_by_step     the same of several steps
     own_networks        of a shard: those that may predict it
     upstream_of         of a job: the digest of all that it reads
+    snakemake_version   of what runs, which a rule's own environment does not hold
     resources_of        of a rule: what the config says
 """
 
 import os
 import sys
 import time
+from importlib.metadata import version
 
 # Scripts get it too: Snakemake hands its own sys.path on to them.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
@@ -164,6 +166,10 @@ def own_networks(wildcards):
         f"results/networks/seed-{seed}/fold-{fold}.pt"
         for seed, fold in study.networks_for(wildcards.shard)
     ]
+
+
+def snakemake_version():
+    return version("snakemake")
 
 
 def resources_said(step):

@@ -11,7 +11,7 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,13 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_digests(paths: Iterable[str | Path], threads: int | None = None) -> dict[Any, str]:
+    """SHA-256 of files by their path, hashed side by side."""
+    paths = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(paths, pool.map(file_digest, paths), strict=True))
+
+
 class DigestCache:
     """SHA-256 of raw files, read from disk only when path, size, time or inode are new.
 
@@ -74,9 +81,8 @@ class DigestCache:
         states = {path: _state(path) for path in dict.fromkeys(paths)}
         new = [path for path, state in states.items() if self._known.get(path, ())[:3] != state]
         if new:
-            with ThreadPoolExecutor() as pool:
-                for path, sha256 in zip(new, pool.map(file_digest, new), strict=True):
-                    self._known[path] = (*states[path], sha256)
+            for path, sha256 in file_digests(new).items():
+                self._known[path] = (*states[path], sha256)
             self._save()
         return {path: self._known[path][3] for path in states}
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tessera.digests import file_digest
+from tessera.digests import file_digests
 from tessera.manifests import Contents
 from tessera.problems import Problem, raise_if
 from tessera.products import Job
@@ -21,13 +20,10 @@ def files_below(folder: Path) -> list[Path]:
 
 def hashed(results: Path, files: Iterable[Path], threads: int) -> dict[str, tuple[str, int]]:
     """SHA-256 and size of files, by their path below the folder of results, side by side."""
-    files = list(files)
-    with ThreadPoolExecutor(threads) as pool:
-        digests = pool.map(file_digest, files)
-        return {
-            path.relative_to(results).as_posix(): (sha256, path.stat().st_size)
-            for path, sha256 in zip(files, digests, strict=True)
-        }
+    return {
+        path.relative_to(results).as_posix(): (sha256, path.stat().st_size)
+        for path, sha256 in file_digests(files, threads).items()
+    }
 
 
 def contents(results: Path, jobs: Sequence[Job], threads: int) -> Contents:

@@ -134,3 +134,22 @@ def remade_otherwise(
     pairs = before[before["rule"] != "audit"].merge(now, on=made_from, suffixes=("_before", ""))
     pairs = pairs[(pairs["rule"] != SETTLED) & (pairs["sha256"] != pairs["sha256_before"])]
     return [path for path in pairs["path"] if not ran_since(path)]
+
+
+def differences(one: pd.DataFrame, other: pd.DataFrame) -> list[tuple[str, str]]:
+    """Products that two manifests do not agree on, with what they differ in.
+
+    Parameters
+    ----------
+    one, other : DataFrame
+        Manifests, of text; what the audit keeps of a study is not compared.
+    """
+    products = [table[table["rule"] != "audit"].set_index("path") for table in (one, other)]
+    here, there = products
+    found = [(path, "is missing in the second") for path in here.index.difference(there.index)]
+    found += [(path, "is missing in the first") for path in there.index.difference(here.index)]
+    both = here.index.intersection(there.index)
+    unlike = here.loc[both] != there.loc[both]
+    for path, row in unlike[unlike.any(axis=1)].iterrows():
+        found.append((path, f"another {', '.join(row.index[row])}"))
+    return sorted(found)

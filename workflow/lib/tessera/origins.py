@@ -29,15 +29,9 @@ RAW_COLUMNS = ["micrograph", "column", "group", "use", "key", "frame", "bytes", 
 
 
 def write_records(study: Study, folder: Path) -> None:
-    """Write what was run on what into `folder`: config, sheet, raw files, lock file, code.
-
-    A sheet that the config names by an absolute path is recorded by its name alone: whose home it
-    lies in is nobody's business.
-    """
+    """Write what was run on what into `folder`: config, sheet, raw files, lock file, code."""
     shutil.rmtree(folder, ignore_errors=True)
-    config = dict(study.config)
-    if Path(study.sheet).is_absolute():
-        config["sheet"] = Path(study.sheet).name
+    config = {**study.config, "sheet": recorded_sheet(study.sheet)}
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     shutil.copyfile(study.sheet, folder / "micrographs.tsv")
     write_table(folder / "raw.tsv", raw_table(study))
@@ -49,6 +43,14 @@ def write_records(study: Study, folder: Path) -> None:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(origin, target)
+
+
+def recorded_sheet(path: str) -> str:
+    """The path of a sheet as it is recorded: of an absolute one the name alone.
+
+    Whose home it lies in is nobody's business.
+    """
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def raw_table(study: Study) -> pd.DataFrame:
