@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+RUNCRATE := $(VENV)/runcrate/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
 .PHONY: help demo stack test bench lint format replan freeze-folds verify reproduce clean
@@ -15,6 +16,12 @@ $(READY): envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	@touch $@
 
+# A folder of its own: it pins other versions of what we use.
+$(RUNCRATE): envs/runcrate.lock $(READY)
+	$(PYTHON) -m venv $(VENV)/runcrate
+	$(VENV)/runcrate/bin/python -m pip install --quiet --requirement envs/runcrate.lock
+	@touch $@
+
 demo: $(READY) ## set up, simulate micrographs, run the workflow on them
 	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all --quiet all
 	$(BIN)/snakemake $(DEMO)
@@ -23,7 +30,7 @@ demo: $(READY) ## set up, simulate micrographs, run the workflow on them
 stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.npy and labels.npy
 	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all -- simulated/stack.tsv
 
-test: $(READY) ## set up, run all tests
+test: $(READY) $(RUNCRATE) ## set up, run all tests
 	$(BIN)/python -m pytest
 
 bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory", ARGS=--large)

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 
+from tessera import problems
 from tessera.logs import LOG, logged_to
 from tessera.machines import read_back
 from tessera.problems import BadInput, Problem
@@ -47,8 +48,8 @@ def test_a_good_block_logs_what_it_says(tmp_path, capsys):
 
 
 def test_bad_input_ends_the_log_without_a_traceback(failed):
-    problems = [Problem("b", "b.tif", "is torn"), Problem("a", "a µm.tif", "is missing")]
-    text = failed(BadInput(problems))
+    faults = [Problem("b", "b.tif", "is torn"), Problem("a", "a µm.tif", "is missing")]
+    text = failed(BadInput(faults))
     assert "Traceback" not in text
     assert text.splitlines()[-1] == "FAULT b: b.tif: is torn"
     assert problems.read_back([text]) == ["a: a µm.tif: is missing", "b: b.tif: is torn"]
