@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+RUNCRATE := $(VENV)/runcrate/.installed
 DEMO := --configfile config/studies/demo.yaml --directory demo
 
-.PHONY: help demo stack test bench lint format explain replan removed set-aside freeze-folds clean
+.PHONY: help demo stack test bench lint format explain replan removed set-aside freeze-folds
+.PHONY: verify reproduce clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -13,6 +15,12 @@ help: ## what there is to make
 $(READY): envs/requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	@touch $@
+
+# A folder of its own: it pins other versions of what we use.
+$(RUNCRATE): envs/runcrate.lock $(READY)
+	$(PYTHON) -m venv $(VENV)/runcrate
+	$(VENV)/runcrate/bin/python -m pip install --quiet --requirement envs/runcrate.lock
 	@touch $@
 
 demo: $(READY) ## set up, simulate micrographs, run the workflow on them
@@ -23,7 +31,7 @@ demo: $(READY) ## set up, simulate micrographs, run the workflow on them
 stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.npy and labels.npy
 	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all -- simulated/stack.tsv
 
-test: $(READY) ## set up, run all tests
+test: $(READY) $(RUNCRATE) ## set up, run all tests
 	$(BIN)/python -m pytest
 
 bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks", ARGS=--large)
@@ -55,6 +63,13 @@ set-aside: $(READY) ## move them to results/removed/ of that study (STUDY=...)
 
 freeze-folds: $(READY) ## pin in a sheet every fold that results/folds.tsv has placed (SHEET=... DIRECTORY=...)
 	PYTHONPATH=workflow/lib $(BIN)/python workflow/scripts/freeze_folds.py $(or $(SHEET),config/micrographs.tsv) $(DIRECTORY)
+
+verify: $(READY) ## check a folder of results by itself (RESULTS=..., RAW=folder of the raw files)
+	$(BIN)/python workflow/scripts/verify.py $(or $(RESULTS),results) $(if $(RAW),--raw $(RAW))
+
+reproduce: $(READY) ## run a study again from its own record and compare (RESULTS=..., INTO=..., RAW=..., CORES=n)
+	$(BIN)/python workflow/scripts/reproduce.py $(or $(RESULTS),results) $(if $(RAW),--raw $(RAW)) \
+	    $(if $(INTO),--into $(INTO)) --cores $(or $(CORES),all)
 
 clean: ## remove the demo and the environment, nothing of yours
 	rm -rf demo $(VENV)

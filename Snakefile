@@ -18,6 +18,7 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/prospect.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/set_aside.smk"
 
 
@@ -32,3 +33,4 @@ rule all:
         "results/folds.tsv",
         "results/metrics.tsv",
         expand("results/predictions/{shard}", shard=study.predicted),
+        "results/manifest.tsv",

@@ -1,12 +1,15 @@
 """Logs: the last line says what was wrong, and a failure fails the job."""
 
 import logging
+import platform
 import warnings
 
 import pytest
 
+from tessera import problems
 from tessera.logs import LOG, logged_to
-from tessera.problems import BadInput, Problem, read_back
+from tessera.machines import read_back
+from tessera.problems import BadInput, Problem
 
 
 @pytest.fixture(autouse=True)
@@ -37,18 +40,19 @@ def test_a_good_block_logs_what_it_says(tmp_path, capsys):
         LOG.debug("in the file alone")
         warnings.warn("careful", stacklevel=1)
     text = path.read_text(encoding="utf-8")
-    assert text.splitlines()[0].endswith(" 3 micrographs")
+    assert read_back(text)["host"] == platform.node()
+    assert text.splitlines()[1].endswith(" 3 micrographs")
     assert "in the file alone" in text
     assert "careful" in text
     assert capsys.readouterr().err == "3 micrographs\n"
 
 
 def test_bad_input_ends_the_log_without_a_traceback(failed):
-    problems = [Problem("b", "b.tif", "is torn"), Problem("a", "a µm.tif", "is missing")]
-    text = failed(BadInput(problems))
+    faults = [Problem("b", "b.tif", "is torn"), Problem("a", "a µm.tif", "is missing")]
+    text = failed(BadInput(faults))
     assert "Traceback" not in text
     assert text.splitlines()[-1] == "FAULT b: b.tif: is torn"
-    assert read_back([text]) == ["a: a µm.tif: is missing", "b: b.tif: is torn"]
+    assert problems.read_back([text]) == ["a: a µm.tif: is missing", "b: b.tif: is torn"]
 
 
 def test_any_other_error_ends_the_log_with_its_message(failed):

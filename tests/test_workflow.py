@@ -17,7 +17,8 @@ from tessera.calibration import Calibration, expected
 from tessera.files import read_table
 from tiny_study import ROOT, SIDE_PX, draw, jobs
 
-ONCE = {"summarise": ["-"], "report": ["-"]}
+REPORTED = {"report": ["-"], "audit": ["-"]}
+ONCE = {"summarise": ["-"], **REPORTED}
 FOLD_OF = {"a": "0", "b": "2", "c": "1", "d": "0"}
 """What GroupKFold makes of four groups of the same size and three folds."""
 PLAN, CALIBRATION = "results/plan.yaml", "results/calibration.yaml"
@@ -106,6 +107,7 @@ def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finish
 def test_same_inputs_give_the_same_bytes(finished, fresh):
     fresh.run()
     unlike = (".snakemake_timestamp", "calibration.yaml")  # times
+    unlike += ("ro-crate-metadata.json", "SHA256SUMS")  # times and hosts
     products = [
         path.relative_to(fresh.folder)
         for path in sorted((fresh.folder / "results").rglob("*"))
@@ -137,8 +139,10 @@ def test_touched_files_plan_nothing(study):
     # Snakemake 9 looks at times whatever its triggers are, so the order matters: what is read is
     # newer than what was made from it, folders too.
     results = study.folder / "results"
-    order = ["report.html", "metrics.tsv", "evaluation", "lineages", "predictions", "networks"]
-    order += ["folds.tsv", "leaks.tsv", "tiles", "plan.yaml", "normalised", "masks", "micrographs"]
+    order = ["SHA256SUMS", "ro-crate-metadata.json", "manifest.tsv", "study"]
+    order += ["report.html", "metrics.tsv", "evaluation", "lineages", "predictions"]
+    order += ["networks", "folds.tsv", "leaks.tsv", "tiles", "plan.yaml", "normalised", "masks"]
+    order += ["micrographs"]
     assert {path.name for path in results.iterdir()} <= {*order, "logs", "calibration.yaml"}
     raw = [path for path in study.folder.iterdir() if path.name not in ("results", ".snakemake")]
     for age, path in enumerate([results / name for name in order] + raw):
@@ -173,12 +177,12 @@ def test_comment_in_a_module_plans_nothing_and_a_line_all_that_import_it(study, 
     assert study.plan(root=clone) == jobs(**ONCE)
 
 
-def test_another_way_to_plan_plans_nothing(study, tmp_path):
+def test_another_way_to_plan_makes_nothing_again(study, tmp_path):
     clone = tmp_path / "clone"
     shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "demo", "results"))
     with (clone / "workflow/lib/tessera/surveys.py").open("a", encoding="utf-8") as file:
         file.write("\nA_LINE = 1\n")
-    assert study.plan(root=clone) == []
+    assert study.plan(root=clone) == jobs(audit=["-"])  # which keeps a copy of the code
 
 
 def test_reordered_sheet_plans_nothing(study):
@@ -190,7 +194,7 @@ def test_unlabelled_micrograph_plans_its_own_chain(study):
     files = draw(study.folder / "data", "v-1", labelled=False)
     study.add({"micrograph": "v-1", **files, "group": "v"})
     own = ["v+unlabelled"]
-    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, report=["-"])
+    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
 
 
 def test_labelled_group_that_joins_a_fold_trains_the_other_networks(study):
@@ -241,7 +245,7 @@ def test_restored_file_plans_nothing(study):
 
 def test_report_settings_plan_the_report(study):
     study.configure(report={"title": "Another {title}"})
-    assert study.plan() == jobs(report=["-"])
+    assert study.plan() == jobs(**REPORTED)
 
 
 def test_resources_and_device_plan_nothing(study):
@@ -277,7 +281,7 @@ def test_interrupted_run_takes_up_where_it_was(study):
     tifffile.imwrite(study.folder / "data/u-1.tif", np.full((SIDE_PX, SIDE_PX), 7, np.uint16))
     study.run("results/micrographs/u+unlabelled.tif")
     own = ["u+unlabelled"]
-    assert study.plan() == jobs(normalise=own, predict=own, report=["-"])
+    assert study.plan() == jobs(normalise=own, predict=own, **REPORTED)
 
 
 def test_frozen_folds_survive_a_removal(study):

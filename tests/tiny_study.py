@@ -183,6 +183,7 @@ def jobs(**of: list[str]) -> list[str]:
         "keep": "Keeping the networks from before cohort {}",
         "prospect": "Predicting {} by networks from before it",
         "assess": "Scoring {}, as networks from before it saw it",
+        "audit": "Writing the manifest and the crate",
     }
     made = [messages[rule].format(name) for rule, names in of.items() for name in names]
     if any(count > 1 for count in Counter(made).values()):

@@ -17,11 +17,13 @@ DEFINES:
     unless_done         a file that a test of them reads, whose making starts no test that is done
     prospect_micrographs, assessments   of a test: what is tested on; of all: their counts
     plan_for            of a step: the plan, if the config leaves something open
+    plan_itself         the plan, to be read anew whenever its text has changed
     plan_settings       all that the plan is made from beside files
     settled             of a step: its settings, what the config leaves open taken from the plan
     settled_by_step     the same of several steps
     own_networks        of a shard: those that may predict it
     lineage_of          of a job: the digest of all that decides its product
+    snakemake_version   of what runs, which a rule's own environment does not hold
     resources_of        of a rule: what the config says
     left_over           products on disk that the study, of all cohorts, has no more
 """
@@ -31,6 +33,7 @@ import gc
 import os
 import sys
 import time
+from importlib.metadata import version
 
 # Scripts get it too: Snakemake hands its own sys.path on to them.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
@@ -226,6 +229,10 @@ def plan_for(step):
     return ["results/plan.yaml"] if study.plan is None else [ancient("results/plan.yaml")]
 
 
+def plan_itself():
+    return ["results/plan.yaml"] if study.waits_for_plan("train") else []
+
+
 def plan_settings():
     return {
         "stated": {step: study.stated(step) for step in OPEN},
@@ -251,6 +258,10 @@ def own_networks(wildcards):
         f"results/networks/seed-{seed}/fold-{fold}.pt"
         for seed, fold in study.networks_for(wildcards.shard)
     ]
+
+
+def snakemake_version():
+    return version("snakemake")
 
 
 def resources_said(step):

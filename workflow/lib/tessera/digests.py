@@ -11,7 +11,7 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -34,14 +34,31 @@ def digest(*parts: Any) -> str:
     >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     True
     """
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """The one way to say something in JSON.
+
+    Examples
+    --------
+    >>> canonical({"b": (1, 2), "a": None})
+    '{"a":null,"b":[1,2]}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def file_digest(path: str | Path) -> str:
     """SHA-256, in hex, of the bytes of a file."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_digests(paths: Iterable[str | Path], threads: int | None = None) -> dict[Any, str]:
+    """SHA-256 of files by their path, hashed side by side."""
+    paths = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(paths, pool.map(file_digest, paths), strict=True))
 
 
 class DigestCache:
@@ -64,9 +81,8 @@ class DigestCache:
         states = {path: _state(path) for path in dict.fromkeys(paths)}
         new = [path for path, state in states.items() if self._known.get(path, ())[:3] != state]
         if new:
-            with ThreadPoolExecutor() as pool:
-                for path, sha256 in zip(new, pool.map(file_digest, new), strict=True):
-                    self._known[path] = (*states[path], sha256)
+            for path, sha256 in file_digests(new).items():
+                self._known[path] = (*states[path], sha256)
             self._save()
         return {path: self._known[path][3] for path in states}
 

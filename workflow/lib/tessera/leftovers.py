@@ -76,7 +76,10 @@ IMAGES = ("mask", "probability", "entropy")
 COHORT = "prospective/cohort-{cohort}"
 FORMS: dict[str, Callable[[Study], Callable[[Names], bool]]] = {
     **dict.fromkeys(
-        ("micrographs/{shard}.tif", "micrographs/{shard}.tsv", "normalised/{shard}.tif"),
+        (
+            *("micrographs/{shard}.tif", "micrographs/{shard}.tsv", "normalised/{shard}.tif"),
+            "micrographs/{shard}.landmarks.parquet",
+        ),
         _all_shards,
     ),
     **dict.fromkeys(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.digests import digest
-from tessera.studies import LIKE, Study
+from tessera.studies import LIKE, Study, script_of
 
 DIGEST_LENGTH = 64
 
@@ -40,8 +40,8 @@ class Record:
 
 def record_of(study: Study, step: str, *of: str) -> Record:
     """What today's lineage of a product stands for."""
-    does = LIKE.get(step, step)
-    return Record(study.settings(does), study.code(f"{does}.py"), study.ancestry(step, *of))
+    settings = study.settings(LIKE.get(step, step))
+    return Record(settings, study.code(script_of(step)), study.ancestry(step, *of))
 
 
 class LineageBook:

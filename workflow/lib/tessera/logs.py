@@ -2,7 +2,7 @@
 
 Snakemake leaves `log:` empty for scripts, so the scripts write it themselves. What the terminal
 shows of a failed job is then the log, and what the log ends with is the one line that says what was
-wrong.
+wrong. A log begins with the machine that the job runs on, which the crate reads back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tessera.machines import line, machine
 from tessera.problems import BadInput
 
 LOG = logging.getLogger("tessera")
@@ -37,6 +38,7 @@ def logged_to(path: str) -> Iterator[None]:
     for handler in (file, terminal):
         LOG.addHandler(handler)
     logging.getLogger("py.warnings").addHandler(file)
+    LOG.debug("%s", line(machine()))
     try:
         yield
     except BadInput as error:

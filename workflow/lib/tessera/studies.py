@@ -204,7 +204,7 @@ class Study:
         key, does = (step, *of), LIKE.get(step, step)
         if key not in self._lineages:
             self._lineages[key] = digest(
-                self.identity(does), self.code(f"{does}.py"), self.ancestry(step, *of)
+                self.identity(does), self.code(script_of(step)), self.ancestry(step, *of)
             )
         return self._lineages[key]
 
@@ -225,7 +225,7 @@ class Study:
         yield from (("evaluate", shard) for shard in self.evaluated)
         for step in LIKE:
             yield from ((step, *of) for of in self.prospects)
-        yield from (("summarise",), ("report",))
+        yield from (("summarise",), ("report",), ("audit",))
 
     def identity(self, step: str) -> Any:
         """What stands for a step's settings in lineages: themselves, or where they are from."""
@@ -309,6 +309,12 @@ USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "su
 
 LIKE = {"prospect": "predict", "assess": "evaluate"}
 """Steps that do with networks from before a cohort what others do with those of now."""
+
+
+def script_of(step: str) -> str:
+    """File name of the script that does a step."""
+    return f"{LIKE.get(step, step)}.py"
+
 
 COST_FREE = {"epochs", "learning_rate", "weight_decay", "jitter_px", "focal_gamma"}
 COST_FREE |= {"class_weights", "pos_weight"}
@@ -412,5 +418,6 @@ ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "assess": _assessment,
     "summarise": _summing,
     "report": _reporting,
+    "audit": lambda study: _reads(study, ("report",)),  # which has all others before it
 }
 """The ancestry of the product of each step, by step."""

@@ -1,0 +1,246 @@
+"""Every product of a study: which job makes it, and what that job reads.
+
+One table, `STEPS`, says for each rule which files it writes and reads; `jobs` spells it out for a
+study. The manifest and the crate are made from it, and a test holds it against the real graph of
+Snakemake. Paths start at the folder of results; one that ends with a slash is a folder, whose files
+are all products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tessera.cohorts import predecessor, told
+from tessera.studies import Study
+
+GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
+"""What a job waits for, or reads settings from: no pixel reaches it there. The settings themselves
+are in its params."""
+
+RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
+LANDMARKS = "micrographs/{shard}.landmarks.parquet"
+ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
+NETWORK = "networks/seed-{seed}/fold-{fold}"
+COHORT = "prospective/cohort-{cohort}"
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a study.
+
+    Parameters
+    ----------
+    rule : str
+    names : dict
+        Its wildcards.
+    writes, reads : tuple of str
+        Paths below the folder of results; those of `GATES` are not among what it reads.
+    raw : tuple of (micrograph, column)
+        The cells of the sheet whose files it reads; column is image or mask.
+    settings : tuple of str
+        The blocks of the config that reach it.
+    """
+
+    rule: str
+    names: dict[str, str]
+    writes: tuple[str, ...]
+    reads: tuple[str, ...]
+    raw: tuple[tuple[str, str], ...]
+    settings: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Its name within the study."""
+        return "/".join((self.rule, *self.names.values()))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is true of every job of a rule.
+
+    Parameters
+    ----------
+    each : callable
+        The wildcards of its jobs, of a study.
+    writes, reads : callable
+        Paths, of a study and the wildcards of a job.
+    raw : str
+        Column of the sheet whose files it reads.
+    settings : tuple of str
+        Blocks of the config that reach it, where that is not its own alone.
+    """
+
+    each: Callable[[Study], Iterable[Names]]
+    writes: Callable[[Study, Names], Iterable[str]]
+    reads: Callable[[Study, Names], Iterable[str]] = lambda study, names: ()
+    raw: str = ""
+    settings: tuple[str, ...] = ()
+
+
+def jobs(study: Study) -> Iterator[Job]:
+    """Every job whose products the study holds, each after those it reads from."""
+    for rule, step in STEPS.items():
+        for names in step.each(study):
+            yield Job(
+                rule,
+                dict(names),
+                tuple(step.writes(study, names)),
+                tuple(step.reads(study, names)),
+                tuple(_raw(study, step.raw, names)),
+                step.settings or (rule,),
+            )
+
+
+def _raw(study: Study, column: str, names: Names) -> Iterable[tuple[str, str]]:
+    if not column:
+        return ()
+    return ((name, column) for name in study.cells_of(names["shard"], "micrograph"))
+
+
+def _once(study: Study) -> list[Names]:
+    return [{}]
+
+
+def _networks(study: Study) -> list[Names]:
+    return [{"seed": seed, "fold": fold} for fold in study.fold_names for seed in study.seeds]
+
+
+def _prospects(study: Study) -> list[Names]:
+    return [{"cohort": cohort, "shard": shard} for cohort, shard in study.prospects]
+
+
+def _shards(kind: str) -> Callable[[Study], Iterable[Names]]:
+    return lambda study: [{"shard": shard} for shard in getattr(study, kind)]
+
+
+def _own(*patterns: str) -> Callable[[Study, Names], Iterable[str]]:
+    return lambda study, names: [pattern.format(**names) for pattern in patterns]
+
+
+def _of(shards: Iterable[str], *patterns: str) -> Iterator[str]:
+    return (pattern.format(shard=shard) for shard in shards for pattern in patterns)
+
+
+def _read_by_predict(study: Study, names: Names) -> Iterator[str]:
+    yield from _of([names["shard"]], "normalised/{shard}.tif", "micrographs/{shard}.tsv")
+    for seed, fold in study.networks_for(names["shard"]):
+        yield f"networks/seed-{seed}/fold-{fold}.pt"
+
+
+def _read_by_train(study: Study, names: Names) -> Iterator[str]:
+    patterns = ("normalised/{shard}.tif", "masks/{shard}.tif", "tiles/{shard}.parquet")
+    yield from _of(study.training_shards(names["fold"]), *patterns)
+    start = predecessor(study, names["seed"], names["fold"])
+    if start is not None:
+        yield f"{COHORT}/{NETWORK}.pt".format(cohort=start[0], **names)
+
+
+def _read_by_prospect(study: Study, names: Names) -> Iterator[str]:
+    yield from _of([names["shard"]], "normalised/{shard}.tif", "micrographs/{shard}.tsv")
+    prospect = study.prospects[names["cohort"], names["shard"]]
+    for seed, fold in prospect.networks:
+        yield f"{COHORT}/{NETWORK}.pt".format(cohort=prospect.kept, seed=seed, fold=fold)
+
+
+def _read_by_summarise(study: Study, names: Names) -> Iterator[str]:
+    yield from _of(study.evaluated, "evaluation/{shard}.parquet")
+    for tested in _prospects(study):
+        yield f"{COHORT}/evaluation/{{shard}}.parquet".format(**tested)
+
+
+def _kept(study: Study, names: Names) -> Iterator[str]:
+    kept = study.kept[int(names["cohort"])]
+    folder = COHORT.format(**names)
+    for seed, fold in kept.networks:
+        stem = f"{folder}/{NETWORK}".format(seed=seed, fold=fold)
+        yield from (f"{stem}.pt", f"{stem}.history.tsv", f"{stem}.lineage")
+    if kept.summarised:
+        yield from (f"{folder}/metrics.tsv", f"{folder}/lineages/study.summarise")
+    yield from (f"{folder}/folds.tsv", f"{folder}/networks.tsv")
+
+
+def _read_by_report(study: Study, names: Names) -> Iterator[str]:
+    yield from ("folds.tsv", "leaks.tsv", "metrics.tsv")
+    for cohort in told(study):
+        if cohort["scored"]:
+            yield f"{COHORT}/metrics.tsv".format(cohort=cohort["kept"])
+    for network in _networks(study):
+        yield "networks/seed-{seed}/fold-{fold}.history.tsv".format(**network)
+    recorded = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
+    yield from _of(study.predicted, *recorded, "predictions/{shard}/", "lineages/{shard}.predict")
+    yield from _of(study.evaluated, "masks/{shard}.tif")
+
+
+STEPS: dict[str, Step] = {
+    "ingest": Step(
+        lambda study: [{"shard": s} for s in study.shards.index],
+        _own(*RECORDED, LANDMARKS),
+        raw="image",
+    ),
+    "annotate": Step(_shards("annotated"), _own(*ANNOTATED), raw="mask"),
+    "normalise": Step(
+        lambda study: [{"shard": s} for s in study.shards.index],
+        _own("normalised/{shard}.tif"),
+        _own(*RECORDED),
+    ),
+    "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], _own("plan.yaml")),
+    "tile": Step(
+        _shards("annotated"),
+        _own("tiles/{shard}.parquet"),
+        _own("normalised/{shard}.tif", *ANNOTATED),
+    ),
+    "split": Step(
+        _once,
+        _own("folds.tsv", "leaks.tsv"),
+        lambda study, names: _of(study.annotated, *RECORDED, LANDMARKS, "tiles/{shard}.parquet"),
+    ),
+    "train": Step(
+        _networks,
+        _own(f"{NETWORK}.pt", f"{NETWORK}.history.tsv", f"{NETWORK}.lineage"),
+        _read_by_train,
+        settings=("tile", "train"),
+    ),
+    "predict": Step(
+        _shards("predicted"),
+        _own("predictions/{shard}/", "lineages/{shard}.predict"),
+        _read_by_predict,
+    ),
+    "evaluate": Step(
+        _shards("evaluated"),
+        _own("evaluation/{shard}.parquet"),
+        _own(
+            "predictions/{shard}/", "lineages/{shard}.predict", *ANNOTATED, "normalised/{shard}.tif"
+        ),
+    ),
+    "keep": Step(
+        lambda study: [{"cohort": str(cohort)} for cohort in study.kept],
+        _kept,
+    ),
+    "prospect": Step(
+        _prospects,
+        _own(f"{COHORT}/predictions/{{shard}}/", f"{COHORT}/lineages/{{shard}}.prospect"),
+        _read_by_prospect,
+        settings=("predict",),
+    ),
+    "assess": Step(
+        _prospects,
+        _own(f"{COHORT}/evaluation/{{shard}}.parquet"),
+        _own(
+            *(f"{COHORT}/predictions/{{shard}}/", f"{COHORT}/lineages/{{shard}}.prospect"),
+            *(*ANNOTATED, "normalised/{shard}.tif"),
+        ),
+        settings=("evaluate",),
+    ),
+    "summarise": Step(
+        _once,
+        _own("metrics.tsv", "lineages/study.summarise"),
+        _read_by_summarise,
+    ),
+    "report": Step(
+        _once, _own("report.html"), _read_by_report, settings=("report", "split", "train")
+    ),
+}
+"""What each rule writes and reads: the one place to add a product. In the order of the steps."""
