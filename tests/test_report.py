@@ -89,6 +89,7 @@ def study(tmp_path):
             "panels": 10,
             "panel_px": 64,
             "classes": [[name, code] for code, name in enumerate(CLASSES)],
+            "cohorts": [],
             "study": {"split": dict(SPLIT), "train": {"epochs": 2, "loss": {"dice": 1.0}}},
         },
         "output": str(tmp_path / "report.html"),
