@@ -15,7 +15,7 @@ rule set_aside:
     log:
         "results/logs/set_aside/set_aside.log",
     conda:
-        "../../envs/workflow.yaml"
+        "../../envs/imaging.yaml"
     threads: resources_of("set_aside")["cpus"]
     resources:
         **resources_of("set_aside"),
