@@ -81,4 +81,4 @@ def test_environment_of_a_rule_holds_what_its_script_imports(environment, script
 
 def test_every_rule_of_the_workflow_has_an_environment():
     files = [path for path in (ROOT / "workflow/rules").glob("*.smk") if path.stem != "simulate"]
-    assert len(rules()) == sum(path.read_text().count("\n    script:") for path in files)
+    assert len(rules()) == sum(len(re.findall(r"\n +script:", path.read_text())) for path in files)

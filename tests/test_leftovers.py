@@ -2,7 +2,8 @@
 
 import pytest
 
-from tessera.leftovers import FOLDERS, endangered, leftovers, paths_below, set_aside
+from tessera.asides import paths_below, set_aside
+from tessera.leftovers import FOLDERS, endangered, leftovers
 from test_cohorts import FIRST, SECOND, annotated, grown, study
 
 UNLABELLED = annotated(("a", 2, {"mask": "", "cohort": "0"}))

@@ -5,6 +5,7 @@ import subprocess
 import pandas as pd
 import pytest
 
+from builders import study_of
 from tessera.origins import ROOT, commit, packages, raw_table, recorded_sheet
 
 

@@ -2,6 +2,7 @@
 
 import yaml
 
+from builders import study_of
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
 from tiny_study import ROOT

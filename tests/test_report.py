@@ -92,6 +92,7 @@ def study(tmp_path):
             "panels": 10,
             "panel_px": 64,
             "classes": [[name, code] for code, name in enumerate(CLASSES)],
+            "cohorts": [],
             "study": {"split": dict(SPLIT), "train": {"epochs": 2, "loss": {"dice": 1.0}}},
         },
         "output": str(tmp_path / "report.html"),
@@ -298,3 +299,13 @@ def test_a_long_loss_curve_is_thinned():
     plot = loss_plot([(steps, 1 / steps)], [], "x")
     points = re.search(r'class="curve" points="([^"]+)"', plot)[1].split()
     assert len(points) == 200
+
+
+def test_networks_that_did_not_start_from_random_weights_are_named(study):
+    assert "<dd>random weights</dd>" in written(study)
+    history = Path(study["histories"][1])
+    table = pd.read_csv(history, sep="\t")
+    kept = "results/prospective/cohort-1/networks/seed-0/fold-1.pt"
+    write_table(table.assign(started_from=kept), history)
+    html = written(study)
+    assert "<code>results/prospective/cohort-1</code></dt><dd>seed 0, fold 1;" in html

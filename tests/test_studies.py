@@ -109,7 +109,7 @@ def test_products_are_those_of_every_step():
     products = [(step, of) for step, shards in PER_SHARD.items() for of in getattr(found, shards)]
     products += [(step, "s") for step in ("ingest", "normalise")]  # only trains
     products += [("train", seed, fold) for seed in "01" for fold in "012"]
-    products += [("split",), ("summarise",), ("report",)]
+    products += [("split",), ("summarise",), ("report",), ("audit",)]
     assert sorted(found.products) == sorted(products)
 
 

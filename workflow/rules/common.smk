@@ -41,11 +41,12 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
 from snakemake.exceptions import WorkflowError
 
 from tessera import problems
+from tessera.asides import paths_below, set_aside
 from tessera.calibration import Calibration, expected
 from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
-from tessera.leftovers import FOLDERS, endangered, leftovers, paths_below, set_aside
+from tessera.leftovers import FOLDERS, endangered, leftovers
 from tessera.planning import AUTO, OPEN, is_open, memory_mb
 from tessera.preparation import (
     ALL,

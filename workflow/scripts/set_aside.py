@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tessera.leftovers import set_aside
+from tessera.asides import set_aside
 from tessera.logs import LOG, logged_to
 
 if TYPE_CHECKING:

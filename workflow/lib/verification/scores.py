@@ -165,9 +165,8 @@ def _row(key: tuple[Any, ...]) -> str:
 def summed_up(counts: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
     """The scores of all levels, from counts of micrographs."""
     counts = _one_threshold(counts)
-    together = counts.groupby(["use", "cohort", "method", "group", "micrograph"], sort=False)[
-        COUNTS
-    ].sum()
+    by = ["use", "cohort", "method"]
+    together = counts.groupby([*by, "group", "micrograph"], sort=False)[COUNTS].sum()
     counts = pd.concat([counts, together.reset_index().assign(**{"class": "all"})])
     levels = []
     for level, keys in (
@@ -175,9 +174,7 @@ def summed_up(counts: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
         ("group", ["group"]),
         ("pooled", []),
     ):
-        summed = counts.groupby(["use", "cohort", "method", *keys, "class"], sort=False)[
-            COUNTS
-        ].sum()
+        summed = counts.groupby([*by, *keys, "class"], sort=False)[COUNTS].sum()
         levels.append(_scored(summed.reset_index()).assign(level=level))
     groups = levels[1]
     by.append("class")
