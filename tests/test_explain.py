@@ -49,12 +49,12 @@ def test_a_mask_a_group_and_a_setting_are_told_apart(study):
         "group e joined fold 1",
         "mask of d-1 changed",
     ]
-    assert "summarise: draws: 10000, now 500\n    summarise; report\n" in said
+    assert "summarise: draws: 10000, now 500\n    summarise; report; audit\n" in said
 
 
 def test_a_missing_product_is_named_and_what_is_forced_too(study):
     (study.folder / "results/metrics.tsv").unlink()
-    assert "\nresults/metrics.tsv is missing\n    summarise; report\n" in explained(study)
+    assert "\nresults/metrics.tsv is missing\n    summarise; report; audit\n" in explained(study)
     assert "asked for by force" in explained(study, "--forcerun", "report")
 
 

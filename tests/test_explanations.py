@@ -49,7 +49,7 @@ def test_an_image_and_a_cell():
     found = explained(study_of(), after)
     assert set(found) == {"pixel size of b_001 changed", "image of u_000 changed"}
     assert found["image of u_000 changed"] == (
-        "ingest u+unlabelled; normalise u+unlabelled; predict u+unlabelled; report"
+        "ingest u+unlabelled; normalise u+unlabelled; predict u+unlabelled; report; audit"
     )
 
 

@@ -5,9 +5,10 @@ import pytest
 import tifffile
 import torch
 
+import verify
 from predict import Run, main
-from tessera.files import read_table
-from test_workflow import FOLD_OF, ONCE
+from tessera.files import read_table, write_table
+from test_workflow import FOLD_OF, ONCE, REPORTED
 from tiny_study import TinyStudy, jobs
 
 KEPT = "results/prospective/cohort-1"
@@ -49,6 +50,17 @@ def after(grown, tmp_path) -> TinyStudy:
 
 
 # ------------------------------------------------------------------------------ a cohort joins
+
+
+def test_all_holds_in_a_study_that_has_grown(after, capsys):
+    results = after.folder / "results"
+    assert verify.main([str(results)]) == 0, capsys.readouterr().out
+    scores = read_table(results / "metrics.tsv")
+    prospective = (scores["use"] == "prospective") & (scores["level"] == "pooled")
+    scores.loc[prospective, "tp"] += 1
+    write_table(results / "metrics.tsv", scores)
+    assert verify.main([str(results)]) == 1
+    assert "metrics.tsv: prospective, 1, network, pooled" in capsys.readouterr().out
 
 
 def test_a_cohort_that_joins_is_first_judged_by_the_networks_from_before_it(joined):
@@ -156,7 +168,7 @@ def test_a_second_cohort_keeps_the_networks_of_the_first_two(after):
 def test_an_unlabelled_cohort_is_no_test(study):
     study.join("w-1", cohort=1, labelled=False)
     own = ["w+unlabelled"]
-    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, report=["-"])
+    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
 
 
 def test_a_study_of_several_cohorts_from_nothing_says_that_there_is_no_test(fresh):
@@ -227,12 +239,12 @@ def test_what_rows_leave_behind_is_told_listed_and_set_aside(study):
     assert "that the study has no more" not in study.run("-n")
     study.write_sheet(study.sheet.query("group != 'u'"))
     (study.folder / "results/micrographs/mine.txt").write_text("a note")
-    gone = [f"micrographs/u+unlabelled.{end}" for end in ("tif", "tsv")]
+    gone = [f"micrographs/u+unlabelled.{end}" for end in ("tif", "tsv", "landmarks.parquet")]
     gone += ["normalised/u+unlabelled.tif", "lineages/u+unlabelled.predict"]
     folder = study.folder / "results/predictions/u+unlabelled"
     gone += [f"predictions/u+unlabelled/{path.name}" for path in folder.iterdir()]
     assert f"{len(gone)} files in results/ are of rows" in study.run("-n")
-    assert study.plan() == jobs(report=["-"])
+    assert study.plan() == jobs(**REPORTED)
     content = {path: (study.folder / "results" / path).read_bytes() for path in gone}
     said = study.run("removed")
     assert all(f"results/{path}" in said for path in gone)

@@ -5,6 +5,7 @@ import yaml
 from builders import study_of
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
+from test_cohorts import FIRST, SECOND, grown
 from tiny_study import ROOT
 
 OWN = {"manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS", "study/raw.tsv"}
@@ -32,13 +33,14 @@ def test_products_are_those_of_the_real_graph(finished, monkeypatch):
 
 
 def test_every_step_has_jobs_and_none_reads_what_comes_after_it():
-    made = set()
-    rules = []
-    for job in jobs(study_of()):
-        assert set(job.reads) <= made, job.id
-        made |= set(job.writes)
-        rules.append(job.rule)
-    assert set(rules) == set(STEPS)
+    rules = set()
+    for found in (study_of(), grown(FIRST, SECOND)):
+        made = set()
+        for job in jobs(found):
+            assert set(job.reads) <= made, job.id
+            made |= set(job.writes)
+            rules.add(job.rule)
+    assert rules == set(STEPS)
 
 
 def test_names_of_jobs_are_unique():

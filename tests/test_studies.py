@@ -129,7 +129,7 @@ def changed(found):
     return steps
 
 
-ONCE = {"split": [""], "summarise": [""], "report": [""]}
+ONCE = {step: [""] for step in ("split", "summarise", "report", "audit")}
 OTHERS = ["a+unlabelled", "t", "u+unlabelled"]
 
 
@@ -174,7 +174,7 @@ def test_another_micrograph():
 
 def test_another_unlabelled_micrograph():
     found = changed(study_of(sha256={"data/u_001.tif": "recorded again"}))
-    assert found.pop("report") == [""]
+    assert found.pop("report") == found.pop("audit") == [""]
     assert found == {step: ["u+unlabelled"] for step in ("ingest", "normalise", "predict")}
 
 
@@ -215,7 +215,7 @@ DOWNSTREAM = {
 @pytest.mark.parametrize("step", DOWNSTREAM)
 def test_changed_code_of_a_step_reaches_all_after_it(step):
     found = study_of(code=lambda script: script + "!" * (script == f"{step}.py"))
-    told = {"report"} | ({"summarise"} if step not in ("split", "report") else set())
+    told = {"report", "audit"} | ({"summarise"} if step not in ("split", "report") else set())
     assert set(changed(found)) == DOWNSTREAM[step] | told
 
 

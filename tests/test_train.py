@@ -189,8 +189,9 @@ def test_only_gpus_are_compiled_for(monkeypatch, threads, device, asked, compile
         Fields(seed="3", fold="1"),
         Fields(device="auto", cpus=5, devices=2),
         Fields(settings={"train": keys}, lineage="digest"),
+        "before.pt",
     )
-    assert found == train.Run(3, "1", device, "tf32", 2, "digest", 2, compiled, False)
+    assert found == train.Run(3, "1", device, "tf32", 2, "digest", 2, compiled, False, "before.pt")
 
 
 def test_the_workflow_trains_on_as_many_devices_as_the_config_says(fresh):
