@@ -83,6 +83,8 @@ def causes_of(
     """Causes of a job: of its lineage, else of its files, else of the jobs that it waits for."""
     product, reason = product_of(job), dag.reason(job)
     causes = explainer.causes(product) if job.rule.name in ANCESTRY else set()
+    if reason.forced:
+        causes = causes | {Cause("asked for by force")}
     if not causes:
         absent = (path for path in map(str, job.output) if not Path(path).exists())
         causes = {Cause("{} is missing", path) for path in absent}
@@ -91,9 +93,8 @@ def causes_of(
     if not causes and reason.params_changed:
         causes = {Cause("what {} is told changed", f"`{job.rule.name}`")}
     if not causes:
-        before = (found.get(product_of(other), set()) for other in dag.dependencies[job])
-        causes = set().union(*before)
-    return causes or {Cause("asked for by force")}
+        causes = set().union(*(found.get(product_of(one), ()) for one in dag.dependencies[job]))
+    return causes
 
 
 def product_of(job: Any) -> Product:
