@@ -139,13 +139,12 @@ def test_whole_results_hold_with_their_raw_files_and_without(finished, kept, che
 
 def test_results_verify_themselves_with_the_code_that_they_hold(kept):
     script = kept / "study/code/workflow/scripts/verify.py"
+    before = sorted(kept.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-I", "-B", str(script), str(kept)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-I", str(script), str(kept)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(kept.rglob("*")) == before  # it leaves nothing behind
 
 
 def test_what_verifies_imports_nothing_of_what_is_verified():
