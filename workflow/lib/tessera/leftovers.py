@@ -49,7 +49,7 @@ def _predicted_by_seed(study: Study) -> Callable[[Names], bool]:
 
 
 def _networks(study: Study) -> Callable[[Names], bool]:
-    known = {(seed, fold) for seed in study.seeds for fold in study.fold_names}
+    known = set(study.networks)
     return lambda of: (of["seed"], of["fold"]) in known
 
 

@@ -224,8 +224,7 @@ def _with_kept(study: Study) -> Study:
     study = replace(study, kept=kept)
     trained = {
         (seed, fold): _text(f"results/{LINEAGE.format(seed=seed, fold=fold)}")
-        for fold in study.fold_names
-        for seed in study.seeds
+        for seed, fold in study.networks
         if Path(f"results/{NETWORK.format(seed=seed, fold=fold)}").is_file()
     }
     now = due(study, trained, _text(f"results/{SUMMARISED}"))

@@ -105,7 +105,7 @@ def _once(study: Study) -> list[Names]:
 
 
 def _networks(study: Study) -> list[Names]:
-    return [{"seed": seed, "fold": fold} for fold in study.fold_names for seed in study.seeds]
+    return [{"seed": seed, "fold": fold} for seed, fold in study.networks]
 
 
 def _prospects(study: Study) -> list[Names]:

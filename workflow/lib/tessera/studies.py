@@ -175,6 +175,11 @@ class Study:
         """The seeds that every fold is trained with."""
         return [str(seed) for seed in self.config["train"]["seeds"]]
 
+    @property
+    def networks(self) -> list[tuple[str, str]]:
+        """(seed, fold) of every network."""
+        return [(seed, fold) for fold in self.fold_names for seed in self.seeds]
+
     def raw_rows(self, shard: str, column: str, *more: str) -> list[dict[str, Any]]:
         """What a script needs to read the image or the mask of each row of a shard."""
         names = {"micrograph": "micrograph", "path": column, "key": f"{column}_key"}
@@ -220,7 +225,7 @@ class Study:
             yield from ((step, shard) for shard in self.shards.index)
         yield from (("tile", shard) for shard in self.annotated)
         yield ("split",)
-        yield from (("train", seed, fold) for seed in self.seeds for fold in self.fold_names)
+        yield from (("train", *network) for network in self.networks)
         yield from (("predict", shard) for shard in self.predicted)
         yield from (("evaluate", shard) for shard in self.evaluated)
         for step in LIKE:
@@ -371,14 +376,10 @@ def _summing(study: Study) -> Ancestry:
 
 
 def _reporting(study: Study) -> Ancestry:
-    read = [("split",), ("summarise",), *_networks(study)]
+    read = [("split",), ("summarise",), *(("train", *network) for network in study.networks)]
     read += [("predict", shard) for shard in study.predicted]
     scores = {str(kept.cohort): kept.summarised for kept in study.kept.values()}
     return {**_reads(study, *read), **({"kept": scores} if scores else {})}
-
-
-def _networks(study: Study) -> list[tuple[str, ...]]:
-    return [("train", seed, fold) for fold in study.fold_names for seed in study.seeds]
 
 
 Ancestry = dict[str, Any]
