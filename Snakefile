@@ -32,5 +32,5 @@ rule all:
         "results/report.html",
         "results/folds.tsv",
         "results/metrics.tsv",
-        expand("results/predictions/{shard}", shard=study.predicted),
+        of_shards("predicted", "results/predictions/{shard}"),
         "results/manifest.tsv",

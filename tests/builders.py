@@ -9,7 +9,7 @@ import pytest
 import yaml
 from scipy.ndimage import gaussian_filter
 
-from tessera import sheets
+from tessera import schemas, sheets
 from tessera.planning import OPEN, Plan
 from tessera.problems import BadInput
 from tessera.studies import Study
@@ -20,8 +20,7 @@ SHEET = "data/sheet.tsv"
 
 @cache
 def schema(name):
-    path = ROOT / "workflow" / "schemas" / f"{name}.schema.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.safe_load(getattr(schemas, name.upper()).read_text(encoding="utf-8"))
 
 
 def config(classes=None, **blocks):

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import ROOT, config
+from builders import config
 from tessera.preparation import prepared
 from tessera.problems import BadInput
-
-SCHEMAS = ROOT / "workflow" / "schemas"
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def stack(tmp_path, monkeypatch):
 
 def study_of(*rows, **blocks):
     pd.DataFrame(rows).to_csv("sheet.tsv", sep="\t", index=False)
-    return prepared(config(sheet="sheet.tsv", **blocks), SCHEMAS)
+    return prepared(config(sheet="sheet.tsv", **blocks))
 
 
 def test_labels_come_out_of_their_container_by_frame(stack):
@@ -79,7 +77,7 @@ def test_config_that_contradicts_itself_is_refused(stack, blocks, words):
 
 def test_classes_must_be_declared():
     with pytest.raises(BadInput, match="none declared"):
-        prepared({**config(), "classes": None}, SCHEMAS)
+        prepared({**config(), "classes": None})
 
 
 def test_bce_needs_two_classes(stack):
@@ -107,10 +105,10 @@ def test_damaged_table_of_folds_stops_the_run(stack, tmp_path):
 def test_sheet_that_is_missing_or_no_table_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=r"sheet: gone.tsv: is missing"):
-        prepared(config(sheet="gone.tsv"), SCHEMAS)
+        prepared(config(sheet="gone.tsv"))
     (tmp_path / "sheet.tsv").write_bytes(b"")
     with pytest.raises(BadInput, match=r"sheet: sheet.tsv: is no table"):
-        prepared(config(sheet="sheet.tsv"), SCHEMAS)
+        prepared(config(sheet="sheet.tsv"))
 
 
 PLANNED = """\

@@ -6,7 +6,6 @@ from builders import study_of
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
 from test_cohorts import FIRST, SECOND, grown
-from tiny_study import ROOT
 
 OWN = {"manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS", "study/raw.tsv"}
 """What the audit itself writes."""
@@ -17,7 +16,7 @@ def test_products_are_those_of_the_real_graph(finished, monkeypatch):
     config = yaml.safe_load(
         finished.config.with_name("results").joinpath("study/config.yaml").read_text()
     )
-    found = prepared(config, ROOT / "workflow" / "schemas")
+    found = prepared(config)
     graph = finished.inputs()
     ours = {f"results/{path}".rstrip("/"): job for job in jobs(found) for path in job.writes}
     # Once there is a plan, no job makes it; none needs the calibration any more.

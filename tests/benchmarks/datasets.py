@@ -69,7 +69,7 @@ def read_study(sheet: Path, config: Path, work: Path) -> Study:
     update_config(keys, yaml.safe_load(config.read_text(encoding="utf-8")))
     work.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(work):
-        return prepared({**keys, "sheet": str(sheet)}, ROOT / "workflow" / "schemas")
+        return prepared({**keys, "sheet": str(sheet)})
 
 
 def test_shards(study: Study, fold: str) -> list[str]:

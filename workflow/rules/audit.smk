@@ -36,7 +36,7 @@ rule audit:
         config=lambda wildcards, input: config,
         snakemake=lambda wildcards, input: snakemake_version(),
         page=[file_digest(path) for path in page_parts],
-        lineage=study.lineage("audit"),
+        lineage=lineage_of("audit"),
     message:
         "Writing the manifest and the crate"
     script:

@@ -28,7 +28,7 @@ rule calibrate:
         settings=settled("calibrate"),
         identity=study.identity("calibrate"),
         where=[resources_of("train")[name] for name in ("device", "gpu", "cpus", "devices")],
-        code=code_version("calibrate.py"),
+        code=lambda wildcards: code_version("calibrate.py"),
     message:
         "Timing a few steps of training"
     script:

@@ -5,7 +5,9 @@ DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     verbatim            settings that may hold braces
     raw_files           of a shard: what the sheet's column names
+    of_shards           files of all shards of a kind: annotated, predicted, evaluated, surveyed
     of_training_shards  files of all shards that a fold's networks may learn from
+    placement_of        where all shards of a kind stand
     gate                of a network: the audit of the folds, unless it is trained already
     calibration_for     of a network: what a step costs, where its training has to know
     training_takes      of a network: steps, time and memory in words, once they are known
@@ -18,7 +20,6 @@ DEFINES:
     prospect_micrographs, assessments   of a test: what is tested on; of all: their counts
     plan_for            of a step: the plan, if the config leaves something open
     plan_itself         the plan, to be read anew whenever its text has changed
-    plan_settings       all that the plan is made from beside files
     settled             of a step: its settings, what the config leaves open taken from the plan
     settled_by_step     the same of several steps
     own_networks        of a shard: those that may predict it
@@ -67,10 +68,9 @@ gc.set_threshold(200_000, 20, 100)
 
 started = time.time()
 
-schemas = Path(workflow.basedir) / "workflow" / "schemas"
 try:
     prepare = prepared if workflow.is_main_process else prepared_for_job
-    study = prepare(config, schemas)
+    study = prepare(config)
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 
@@ -95,6 +95,15 @@ def verbatim(settings):
 
 def raw_files(column):
     return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
+
+
+# Lists of what many shards have are functions: a cluster job makes none that are not its own.
+def of_shards(kind, pattern):
+    return lambda wildcards: expand(pattern, shard=getattr(study, kind))
+
+
+def placement_of(kind):
+    return lambda wildcards: study.placement(getattr(study, kind))
 
 
 def of_training_shards(pattern):
@@ -234,16 +243,6 @@ def plan_itself():
     return ["results/plan.yaml"] if study.waits_for_plan("train") else []
 
 
-def plan_settings():
-    return {
-        "stated": {step: study.stated(step) for step in OPEN},
-        "lineages": {step: study.identity(step) for step in OPEN},
-        "n_folds": len(set(study.folds["fold"])),
-        "train_resources": {key: resources_said("train")[key] for key in ("mem_mb", "cpus")},
-        "code": code_version("plan.py"),
-    }
-
-
 def settled(step):
     # A function of `input` makes a param that triggers nothing: the lineage does. And it is asked
     # again when the job is due: by then this very run may have made the plan.
@@ -288,7 +287,7 @@ def resources_of(step):
 def left_over():
     if not Path("results").is_dir():
         return []
-    whole = study if config["cohorts"] == ALL else prepared({**config, "cohorts": ALL}, schemas)
+    whole = study if config["cohorts"] == ALL else prepared({**config, "cohorts": ALL})
     return list(leftovers(whole, paths_below("results", FOLDERS)))
 
 

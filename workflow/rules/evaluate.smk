@@ -41,7 +41,7 @@ rule evaluate:
 
 rule summarise:
     input:
-        evaluations=expand("results/evaluation/{shard}.parquet", shard=study.evaluated),
+        evaluations=of_shards("evaluated", "results/evaluation/{shard}.parquet"),
         assessments=assessments,
     output:
         metrics=report("results/metrics.tsv", caption="../report/metrics.rst", category="Results"),
@@ -55,13 +55,13 @@ rule summarise:
         **resources_of("summarise"),
     params:
         **study.settings("summarise"),
-        shards=study.placement(study.evaluated),
-        prospects=[
+        shards=placement_of("evaluated"),
+        prospects=lambda wildcards: [
             {"cohort": cohort, "group": study.shards.loc[shard, "group"]}
             for cohort, shard in study.prospects
         ],
-        cohorts=labelled(study.rows),
-        lineage=study.lineage("summarise"),
+        cohorts=lambda wildcards: labelled(study.rows),
+        lineage=lineage_of("summarise"),
     message:
         "Summing up the scores of the study"
     script:

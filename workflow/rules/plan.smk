@@ -16,10 +16,10 @@ and what comes out the same runs nothing again.
 
 rule replan:
     input:
-        pages=expand("results/micrographs/{shard}.tif", shard=study.surveyed),
-        tables=expand("results/micrographs/{shard}.tsv", shard=study.surveyed),
-        masks=expand("results/masks/{shard}.tif", shard=study.surveyed),
-        counts=expand("results/masks/{shard}.tsv", shard=study.surveyed),
+        pages=of_shards("surveyed", "results/micrographs/{shard}.tif"),
+        tables=of_shards("surveyed", "results/micrographs/{shard}.tsv"),
+        masks=of_shards("surveyed", "results/masks/{shard}.tif"),
+        counts=of_shards("surveyed", "results/masks/{shard}.tsv"),
     log:
         "results/logs/replan/replan.log",
     conda:
@@ -28,9 +28,13 @@ rule replan:
     resources:
         **resources_of("plan"),
     params:
-        **plan_settings(),
+        stated=lambda wildcards: {step: study.stated(step) for step in OPEN},
+        lineages=lambda wildcards: {step: study.identity(step) for step in OPEN},
+        n_folds=lambda wildcards: len(set(study.folds["fold"])),
+        train_resources={key: resources_said("train")[key] for key in ("mem_mb", "cpus")},
+        code=lambda wildcards: code_version("plan.py"),
         plan=lambda wildcards: "results/plan.yaml",  # no output: Snakemake would delete it first
-        micrographs=study.surveyed,
+        micrographs=lambda wildcards: study.surveyed,
     message:
         "Planning anew from the first cohort"
     script:

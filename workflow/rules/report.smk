@@ -30,12 +30,12 @@ rule report:
             seed=study.seeds,
             fold=study.fold_names,
         ),
-        micrographs=expand("results/micrographs/{shard}.tif", shard=study.predicted),
-        tables=expand("results/micrographs/{shard}.tsv", shard=study.predicted),
-        masks=expand("results/masks/{shard}.tif", shard=study.evaluated),
+        micrographs=of_shards("predicted", "results/micrographs/{shard}.tif"),
+        tables=of_shards("predicted", "results/micrographs/{shard}.tsv"),
+        masks=of_shards("evaluated", "results/masks/{shard}.tif"),
         # As in `evaluate`.
-        predictions=ancient(expand("results/predictions/{shard}", shard=study.predicted)),
-        lineages=expand("results/lineages/{shard}.predict", shard=study.predicted),
+        predictions=ancient(of_shards("predicted", "results/predictions/{shard}")),
+        lineages=of_shards("predicted", "results/lineages/{shard}.predict"),
         before=expand(
             "results/prospective/cohort-{cohort}/metrics.tsv",
             cohort=[of["kept"] for of in cohorts_told if of["scored"]],
@@ -51,11 +51,11 @@ rule report:
         **resources_of("report"),
     params:
         **verbatim(study.settings("report")),
-        shards=study.placement(study.predicted),
+        shards=placement_of("predicted"),
         study=settled_by_step("split", "train"),
         cohorts=cohorts_told,
         page=[file_digest(path) for path in page_parts],
-        lineage=study.lineage("report"),
+        lineage=lineage_of("report"),
     message:
         "Writing the report"
     script:

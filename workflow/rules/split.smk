@@ -20,10 +20,10 @@ run where this one fails.
 
 rule split:
     input:
-        tables=expand("results/micrographs/{shard}.tsv", shard=study.annotated),
-        pages=expand("results/micrographs/{shard}.tif", shard=study.annotated),
-        landmarks=expand("results/micrographs/{shard}.landmarks.parquet", shard=study.annotated),
-        tiles=expand("results/tiles/{shard}.parquet", shard=study.annotated),
+        tables=of_shards("annotated", "results/micrographs/{shard}.tsv"),
+        pages=of_shards("annotated", "results/micrographs/{shard}.tif"),
+        landmarks=of_shards("annotated", "results/micrographs/{shard}.landmarks.parquet"),
+        tiles=of_shards("annotated", "results/tiles/{shard}.parquet"),
     output:
         folds=report(
             update("results/folds.tsv"),
@@ -44,8 +44,8 @@ rule split:
         **resources_of("split"),
     params:
         **study.settings("split"),
-        shards=study.placement(study.annotated),
-        lineage=study.lineage("split"),
+        shards=placement_of("annotated"),
+        lineage=lineage_of("split"),
     message:
         "Auditing the folds"
     script:

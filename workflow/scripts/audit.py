@@ -17,7 +17,7 @@ from tessera.job_records import job_record
 from tessera.logs import LOG, logged_to
 from tessera.machines import machine
 from tessera.manifests import COLUMNS, manifest, with_records
-from tessera.origins import ROOT, commit, packages, raw_table, recorded_sheet, write_records
+from tessera.origins import commit, packages, raw_table, recorded_sheet, write_records
 from tessera.preparation import prepared
 from tessera.problems import Problem, raise_if
 from tessera.products import Job, jobs
@@ -52,7 +52,7 @@ def main(config: dict[str, Any], lineage: str, version: str, threads: int) -> No
         If the study has changed since the run was planned, a product is missing, a job has read
         other files than the study gives it, or a product has changed since its job made it.
     """
-    study = prepared(config, ROOT / "workflow" / "schemas")
+    study = prepared(config)
     if study.lineage("audit") != lineage:
         what = "sheet, raw files or plan have changed since the run was planned; run again"
         raise_if([Problem("audit", study.sheet, what)])

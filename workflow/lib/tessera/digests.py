@@ -130,8 +130,18 @@ def code_version(script: str) -> str:
     Blind to comments, docstrings and layout. Follows `import tessera.x` and `from tessera...
     import` through all modules, wherever they stand in the file.
     """
+    return _version(SCRIPTS / script)
+
+
+@cache
+def modules_version(*names: str) -> str:
+    """The same digest of modules of this library."""
+    return _version(*(LIBRARY / f"{name}.py" for name in names))
+
+
+def _version(*paths: Path) -> str:
     sources: dict[str, str] = {}
-    waiting = [SCRIPTS / script]
+    waiting = list(paths)
     while waiting:
         path = waiting.pop()
         name = f"{path.parent.name}/{path.stem}"  # a script and a module may share a stem

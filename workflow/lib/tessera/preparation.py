@@ -19,8 +19,8 @@ from tessera.files import read_table
 from tessera.lineages import LineageBook
 from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
-from tessera.recollections import keep, recall
-from tessera.schemas import faults
+from tessera.recollections import keep, recall, recall_rows
+from tessera.schemas import CONFIG, MICROGRAPHS, faults
 from tessera.studies import WHOLE, Study
 
 KEPT = Path(".snakemake/tessera")
@@ -36,9 +36,9 @@ SUMMARISED = "lineages/study.summarise"
 ALL = "all"
 
 
-def prepared_for_job(config: dict[str, Any], schemas: Path) -> Study:
+def prepared_for_job(config: dict[str, Any]) -> Study:
     """The study as the run was planned with it; prepared anew where the sheet has changed since."""
-    return recall(config, plan_so_far(), KEPT) or prepared(config, schemas)
+    return recall(config, plan_so_far(), KEPT) or prepared(config)
 
 
 def keep_for_jobs(study: Study) -> None:
@@ -47,15 +47,13 @@ def keep_for_jobs(study: Study) -> None:
     LineageBook(LINEAGES).keep(study)
 
 
-def prepared(config: dict[str, Any], schemas: Path) -> Study:
+def prepared(config: dict[str, Any]) -> Study:
     """Check the config, read the sheet, find and hash the raw files, place the groups.
 
     Parameters
     ----------
     config : dict
         As Snakemake has it.
-    schemas : path
-        Folder of config.schema.yaml and micrographs.schema.yaml.
 
     Raises
     ------
@@ -63,23 +61,28 @@ def prepared(config: dict[str, Any], schemas: Path) -> Study:
         With every fault of the config or the plan, or every bad row of the sheet.
     """
     plan = plan_so_far()
-    _check_config(config, _schema(schemas, "config"), plan)
-    sheet = config["sheet"]
-    grouped = config["split"]["group"] == "column"
-    rows = sheets.expand(_cells(sheet), sheet, _schema(schemas, "micrographs"), grouped)
-    rows = _of_cohorts(rows, config["cohorts"], sheet)
+    _check_config(config, plan)
+    rows, placed = recall_rows(config, KEPT) or (_rows(config), None)
     raise_if(_missing(rows))
     rows["label"] = _labels(rows)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    study = Study(rows, sheet, config, DigestCache(DIGESTS).of(paths), code_version, plan)
+    sha256 = DigestCache(DIGESTS).of(paths)
+    study = Study(rows, config["sheet"], config, sha256, code_version, plan, placed)
     raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
     return _with_kept(study) if joined(rows) else study
 
 
-def _schema(folder: Path, name: str) -> dict[str, Any]:
-    return yaml.safe_load((folder / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+def _rows(config: dict[str, Any]) -> pd.DataFrame:
+    """The rows of the sheet, up to the cohort that the config asks for."""
+    sheet, grouped = config["sheet"], config["split"]["group"] == "column"
+    rows = sheets.expand(_cells(sheet), sheet, _schema(MICROGRAPHS), grouped)
+    return _of_cohorts(rows, config["cohorts"], sheet)
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def plan_so_far() -> Plan | None:
@@ -93,10 +96,11 @@ def plan_so_far() -> Plan | None:
         raise BadInput([Problem("plan", PLAN, what)]) from error
 
 
-def _check_config(config: dict[str, Any], schema: dict[str, Any], plan: Plan | None) -> None:
+def _check_config(config: dict[str, Any], plan: Plan | None) -> None:
     if config.get("classes") is None:
         what = "none declared; say what stands for each class in your masks, see config/README.md"
         raise BadInput([Problem("config", "classes", what)])
+    schema = _schema(CONFIG)
     raise_if(Problem("config", "schema", fault) for fault in faults(config, schema))
     try:
         ClassTable.from_config(config["classes"], config["ignore"], config["other"])

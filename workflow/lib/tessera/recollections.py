@@ -1,9 +1,12 @@
-"""The study of a run, kept for its jobs.
+"""The study of a run, kept for its jobs, and its rows and folds for the next run.
 
 Every job on a cluster parses the Snakefile again, and so would read the sheet, check each row, look
 at every raw file and place every group. The process that plans the run has done so; it leaves the
 study in the folder, and a job that was given the same config and finds the same sheet takes it up.
 What a job reads is held against its digest by the job itself.
+
+The next run looks at the raw files again, but where config, sheet and code are the same it has the
+rows and the folds from here.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from typing import Any
 import pandas as pd
 
 from tessera.cohorts import Kept
-from tessera.digests import code_version, digest, file_digest
+from tessera.digests import code_version, digest, file_digest, modules_version
 from tessera.files import write_text, written_atomically
 from tessera.planning import Plan
+from tessera.schemas import MICROGRAPHS
 from tessera.studies import Study
 
 ROWS, REST = "rows.parquet", "study.json"
@@ -32,6 +36,7 @@ def keep(study: Study, folder: str | Path) -> None:
     )
     rest = {
         "key": _key(study.config),
+        "read_by": _read_by(),
         "folds": study.folds.reset_index().to_dict("list"),
         "kept": [_plain(of) for of in study.kept.values()],
         "lineages": [[list(of), study.lineage(*of)] for of in study.products],
@@ -45,14 +50,10 @@ def keep(study: Study, folder: str | Path) -> None:
 
 def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Study | None:
     """The study that was left in a folder; None if there is none of this config and sheet."""
-    folder = Path(folder)
-    try:
-        rest = json.loads((folder / REST).read_text(encoding="utf-8"))
-        if rest["key"] != _key(config):
-            return None
-        rows = pd.read_parquet(folder / ROWS)
-    except (OSError, ValueError, KeyError):
+    found = _load(config, Path(folder))
+    if found is None:
         return None
+    rows, rest = found
     sha256 = {}
     for column, name in DIGESTED.items():
         sha256 |= dict(zip(rows[column].tolist(), rows.pop(name).tolist(), strict=True))
@@ -63,10 +64,43 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         sha256,
         code_version,
         plan,
-        placed=pd.DataFrame(rest["folds"]).set_index("group"),
+        placed=_folds(rest),
         kept={of["cohort"]: _kept(**of) for of in rest["kept"]},
         _lineages={tuple(of): lineage for of, lineage in rest["lineages"]},
     )
+
+
+def recall_rows(
+    config: dict[str, Any], folder: str | Path
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The rows and the folds of the study that was left in a folder, for a run of its own.
+
+    None if there is none of this config, sheet and code, or if labels are held in other files.
+    """
+    found = _load(config, Path(folder))
+    if found is None or found[1].get("read_by") != _read_by():
+        return None
+    rows = found[0].drop(columns=[*DIGESTED.values()])
+    return None if (rows["label_key"] != "").any() else (rows, _folds(found[1]))
+
+
+def _load(config: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+    try:
+        rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+        if rest["key"] != _key(config):
+            return None
+        return pd.read_parquet(folder / ROWS), rest
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _folds(rest: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rest["folds"]).set_index("group")
+
+
+def _read_by() -> str:
+    """Digest of the code that reads sheets and places groups."""
+    return digest(modules_version("sheets", "folds"), file_digest(MICROGRAPHS))
 
 
 def _plain(kept: Kept) -> dict[str, Any]:

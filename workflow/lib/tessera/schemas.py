@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import fastjsonschema
+
+FOLDER = Path(__file__).parents[2] / "schemas"
+CONFIG = FOLDER / "config.schema.yaml"
+MICROGRAPHS = FOLDER / "micrographs.schema.yaml"
+"""Of a row of the sheet."""
 
 
 def faults(instance: Any, schema: dict[str, Any]) -> list[str]:
