@@ -19,6 +19,7 @@ from tessera.files import read_table
 from tessera.lineages import LineageBook
 from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
+from tessera.products import COHORT, SCORED, TRAINED
 from tessera.recollections import keep, recall, recall_rows
 from tessera.schemas import CONFIG, MICROGRAPHS, faults
 from tessera.studies import WHOLE, Study
@@ -28,11 +29,10 @@ DIGESTS = KEPT / "digests.tsv"
 LINEAGES = KEPT / "lineages.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
-BEFORE = "results/prospective/cohort-{cohort}"
+BEFORE = f"results/{COHORT}"
 """What was kept before a cohort joined: the same tree as in results/."""
-NETWORK = "networks/seed-{seed}/fold-{fold}.pt"
-LINEAGE = "networks/seed-{seed}/fold-{fold}.lineage"
-SUMMARISED = "lineages/study.summarise"
+NETWORK_FILE, _, LINEAGE = TRAINED
+METRICS, SUMMARISED = SCORED
 ALL = "all"
 
 
@@ -229,7 +229,7 @@ def _with_kept(study: Study) -> Study:
     trained = {
         (seed, fold): _text(f"results/{LINEAGE.format(seed=seed, fold=fold)}")
         for seed, fold in study.networks
-        if Path(f"results/{NETWORK.format(seed=seed, fold=fold)}").is_file()
+        if Path(f"results/{NETWORK_FILE.format(seed=seed, fold=fold)}").is_file()
     }
     now = due(study, trained, _text(f"results/{SUMMARISED}"))
     return study if now is None else study.of(study.rows, kept={**kept, now.cohort: now})
@@ -250,9 +250,10 @@ def _kept_so_far() -> Iterator[Kept]:
             what = f"is damaged: {error}; restore it, or move {folder} away to do without"
             raise BadInput([Problem("kept networks", str(table), what)]) from error
         if all(
-            (folder / NETWORK.format(seed=seed, fold=fold)).is_file() for seed, fold in networks
+            (folder / NETWORK_FILE.format(seed=seed, fold=fold)).is_file()
+            for seed, fold in networks
         ):
-            scored = _text(folder / SUMMARISED) if (folder / "metrics.tsv").is_file() else ""
+            scored = _text(folder / SUMMARISED) if (folder / METRICS).is_file() else ""
             yield Kept(cohort, networks, placed, scored)
 
 
@@ -263,7 +264,7 @@ def kept_now(study: Study) -> Kept | None:
 
 def _is_kept(kept: Kept) -> bool:
     folder = Path(BEFORE.format(cohort=kept.cohort))
-    networks = (NETWORK.format(seed=seed, fold=fold) for seed, fold in kept.networks)
+    networks = (NETWORK_FILE.format(seed=seed, fold=fold) for seed, fold in kept.networks)
     return all((folder / name).is_file() for name in ("networks.tsv", "folds.tsv", *networks))
 
 

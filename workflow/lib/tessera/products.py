@@ -1,9 +1,9 @@
 """Every product of a study: which job makes it, and what that job reads.
 
 One table, `STEPS`, says for each rule which files it writes and reads; `jobs` spells it out for a
-study. The manifest and the crate are made from it, and a test holds it against the real graph of
-Snakemake. Paths start at the folder of results; one that ends with a slash is a folder, whose files
-are all products.
+study. The manifest and the crate are made from it, and so is what is left over on disk; a test holds
+it against the real graph of Snakemake. Paths start at the folder of results; one that ends with a
+slash is a folder of predictions, whose files are all products.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
+TRAINED = (f"{NETWORK}.pt", f"{NETWORK}.history.tsv", f"{NETWORK}.lineage")
+SCORED = ("metrics.tsv", "lineages/study.summarise")
 COHORT = "prospective/cohort-{cohort}"
+IMAGES = ("mask", "probability", "entropy")
+"""What is predicted of each micrograph."""
 
 Names = Mapping[str, str]
 
@@ -65,33 +69,55 @@ class Step:
     ----------
     each : callable
         The wildcards of its jobs, of a study.
-    writes, reads : callable
+    forms : tuple of str
+        The paths that a job writes, with its wildcards in braces.
+    reads : callable
         Paths, of a study and the wildcards of a job.
     raw : str
         Column of the sheet whose files it reads.
     settings : tuple of str
         Blocks of the config that reach it, where that is not its own alone.
+    writes : callable
+        Paths, of a study and the wildcards of a job, where the forms hold more than those.
     """
 
     each: Callable[[Study], Iterable[Names]]
-    writes: Callable[[Study, Names], Iterable[str]]
+    forms: tuple[str, ...]
     reads: Callable[[Study, Names], Iterable[str]] = lambda study, names: ()
     raw: str = ""
     settings: tuple[str, ...] = ()
+    writes: Callable[[Study, Names], Iterable[str]] | None = None
 
 
 def jobs(study: Study) -> Iterator[Job]:
     """Every job whose products the study holds, each after those it reads from."""
     for rule, step in STEPS.items():
+        writes = step.writes or _own(*step.forms)
         for names in step.each(study):
             yield Job(
                 rule,
                 dict(names),
-                tuple(step.writes(study, names)),
+                tuple(writes(study, names)),
                 tuple(step.reads(study, names)),
                 tuple(_raw(study, step.raw, names)),
                 step.settings or (rule,),
             )
+
+
+def images(study: Study, job: Job) -> Iterator[str]:
+    """Names of the files in a folder of predictions.
+
+    Where there are several seeds, each one's networks give a mask by themselves.
+    """
+    if job.rule == "prospect":
+        prospect = study.prospects[job.names["cohort"], job.names["shard"]]
+        micrographs, networks = prospect.rows["micrograph"], prospect.networks
+    else:
+        micrographs = study.cells_of(job.names["shard"], "micrograph")
+        networks = study.networks_for(job.names["shard"])
+    seeds = sorted({seed for seed, _ in networks})
+    kinds = (*IMAGES, *(f"mask.seed-{seed}" for seed in seeds if len(seeds) > 1))
+    return (f"{micrograph}.{kind}.tif" for micrograph in micrographs for kind in kinds)
 
 
 def _raw(study: Study, column: str, names: Names) -> Iterable[tuple[str, str]]:
@@ -151,14 +177,20 @@ def _read_by_summarise(study: Study, names: Names) -> Iterator[str]:
         yield f"{COHORT}/evaluation/{{shard}}.parquet".format(**tested)
 
 
+def _cohorts(study: Study) -> list[Names]:
+    """Those of which networks are kept: while there are rows of them, or others are tested on it."""
+    there = set(study.rows.loc[study.rows["annotated"], "cohort"])
+    needed = there | {prospect.kept for prospect in study.prospects.values()}
+    return [{"cohort": str(cohort)} for cohort in study.kept if cohort in needed]
+
+
 def _kept(study: Study, names: Names) -> Iterator[str]:
     kept = study.kept[int(names["cohort"])]
     folder = COHORT.format(**names)
     for seed, fold in kept.networks:
-        stem = f"{folder}/{NETWORK}".format(seed=seed, fold=fold)
-        yield from (f"{stem}.pt", f"{stem}.history.tsv", f"{stem}.lineage")
+        yield from (f"{folder}/{form}".format(seed=seed, fold=fold) for form in TRAINED)
     if kept.summarised:
-        yield from (f"{folder}/metrics.tsv", f"{folder}/lineages/study.summarise")
+        yield from (f"{folder}/{path}" for path in SCORED)
     yield from (f"{folder}/folds.tsv", f"{folder}/networks.tsv")
 
 
@@ -177,70 +209,60 @@ def _read_by_report(study: Study, names: Names) -> Iterator[str]:
 STEPS: dict[str, Step] = {
     "ingest": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        _own(*RECORDED, LANDMARKS),
+        (*RECORDED, LANDMARKS),
         raw="image",
     ),
-    "annotate": Step(_shards("annotated"), _own(*ANNOTATED), raw="mask"),
+    "annotate": Step(_shards("annotated"), ANNOTATED, raw="mask"),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        _own("normalised/{shard}.tif"),
+        ("normalised/{shard}.tif",),
         _own(*RECORDED),
     ),
-    "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], _own("plan.yaml")),
+    "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], ("plan.yaml",)),
     "tile": Step(
         _shards("annotated"),
-        _own("tiles/{shard}.parquet"),
+        ("tiles/{shard}.parquet",),
         _own("normalised/{shard}.tif", *ANNOTATED),
     ),
     "split": Step(
         _once,
-        _own("folds.tsv", "leaks.tsv"),
+        ("folds.tsv", "leaks.tsv"),
         lambda study, names: _of(study.annotated, *RECORDED, LANDMARKS, "tiles/{shard}.parquet"),
     ),
-    "train": Step(
-        _networks,
-        _own(f"{NETWORK}.pt", f"{NETWORK}.history.tsv", f"{NETWORK}.lineage"),
-        _read_by_train,
-        settings=("tile", "train"),
-    ),
+    "train": Step(_networks, TRAINED, _read_by_train, settings=("tile", "train")),
     "predict": Step(
         _shards("predicted"),
-        _own("predictions/{shard}/", "lineages/{shard}.predict"),
+        ("predictions/{shard}/", "lineages/{shard}.predict"),
         _read_by_predict,
     ),
     "evaluate": Step(
         _shards("evaluated"),
-        _own("evaluation/{shard}.parquet"),
+        ("evaluation/{shard}.parquet",),
         _own(
             "predictions/{shard}/", "lineages/{shard}.predict", *ANNOTATED, "normalised/{shard}.tif"
         ),
     ),
     "keep": Step(
-        lambda study: [{"cohort": str(cohort)} for cohort in study.kept],
-        _kept,
+        _cohorts,
+        tuple(f"{COHORT}/{form}" for form in (*TRAINED, *SCORED, "folds.tsv", "networks.tsv")),
+        writes=_kept,
     ),
     "prospect": Step(
         _prospects,
-        _own(f"{COHORT}/predictions/{{shard}}/", f"{COHORT}/lineages/{{shard}}.prospect"),
+        (f"{COHORT}/predictions/{{shard}}/", f"{COHORT}/lineages/{{shard}}.prospect"),
         _read_by_prospect,
         settings=("predict",),
     ),
     "assess": Step(
         _prospects,
-        _own(f"{COHORT}/evaluation/{{shard}}.parquet"),
+        (f"{COHORT}/evaluation/{{shard}}.parquet",),
         _own(
             *(f"{COHORT}/predictions/{{shard}}/", f"{COHORT}/lineages/{{shard}}.prospect"),
             *(*ANNOTATED, "normalised/{shard}.tif"),
         ),
         settings=("evaluate",),
     ),
-    "summarise": Step(
-        _once,
-        _own("metrics.tsv", "lineages/study.summarise"),
-        _read_by_summarise,
-    ),
-    "report": Step(
-        _once, _own("report.html"), _read_by_report, settings=("report", "split", "train")
-    ),
+    "summarise": Step(_once, SCORED, _read_by_summarise),
+    "report": Step(_once, ("report.html",), _read_by_report, settings=("report", "split", "train")),
 }
 """What each rule writes and reads: the one place to add a product. In the order of the steps."""
