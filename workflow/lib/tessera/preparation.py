@@ -249,10 +249,8 @@ def _kept_so_far() -> Iterator[Kept]:
         except (OSError, AttributeError, KeyError, ValueError) as error:
             what = f"is damaged: {error}; restore it, or move {folder} away to do without"
             raise BadInput([Problem("kept networks", str(table), what)]) from error
-        if all(
-            (folder / NETWORK_FILE.format(seed=seed, fold=fold)).is_file()
-            for seed, fold in networks
-        ):
+        files = (NETWORK_FILE.format(seed=seed, fold=fold) for seed, fold in networks)
+        if all((folder / name).is_file() for name in files):
             scored = _text(folder / SUMMARISED) if (folder / METRICS).is_file() else ""
             yield Kept(cohort, networks, placed, scored)
 

@@ -1,9 +1,9 @@
 """Every product of a study: which job makes it, and what that job reads.
 
 One table, `STEPS`, says for each rule which files it writes and reads; `jobs` spells it out for a
-study. The manifest and the crate are made from it, and so is what is left over on disk; a test holds
-it against the real graph of Snakemake. Paths start at the folder of results; one that ends with a
-slash is a folder of predictions, whose files are all products.
+study. The manifest and the crate are made from it, and so is what is left over on disk; a test
+holds it against the real graph of Snakemake. Paths start at the folder of results; one that ends
+with a slash is a folder of predictions, whose files are all products.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _read_by_summarise(study: Study, names: Names) -> Iterator[str]:
 
 
 def _cohorts(study: Study) -> list[Names]:
-    """Those of which networks are kept: while there are rows of them, or others are tested on it."""
+    """Those of which networks are kept: while they have rows, or others are tested on those."""
     there = set(study.rows.loc[study.rows["annotated"], "cohort"])
     needed = there | {prospect.kept for prospect in study.prospects.values()}
     return [{"cohort": str(cohort)} for cohort in study.kept if cohort in needed]
