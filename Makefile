@@ -34,7 +34,7 @@ stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.n
 test: $(READY) $(RUNCRATE) ## set up, run all tests
 	$(BIN)/python -m pytest
 
-bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks", ARGS=--large)
+bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks scale", ARGS=--large)
 	PYTHONPATH=tests:workflow/lib:workflow/scripts $(BIN)/python -m benchmarks.bench $(ONLY) $(ARGS)
 
 lint: $(READY) ## what must be clean before a change goes in

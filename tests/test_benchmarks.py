@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, leaks, memory, ours, samples, stitching, training
+from benchmarks import bench, leaks, memory, ours, samples, scale, stitching, training
 from benchmarks.measuring import Comparison, Job, Options, Target, measured, once, printed, table
 
 
@@ -140,7 +140,16 @@ def test_planted_pairs_are_found_among_made_up_micrographs():
     assert leaks.search(leaks.TINY.micrographs[-1])()["found"] == leaks.PLANTED
 
 
+def test_a_large_study_that_is_made_up_is_a_finished_one(tmp_path):
+    folder = tmp_path / "scale"
+    scale.make_raw(folder, scale.TINY)
+    assert scale.finish(folder)["jobs"] > 30
+    figures = scale.run(folder, ["--dry-run"])
+    assert figures["jobs"] == 0
+    assert 0 < figures["peak_gb"] < 2
+
+
 def test_what_is_unknown_is_refused(capsys):
     with pytest.raises(SystemExit):
         bench.main(["speed"])
-    assert "training, stitching, memory, leaks" in capsys.readouterr().err
+    assert "training, stitching, memory, leaks, scale" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import leaks, memory, stitching, training
+from benchmarks import leaks, memory, scale, stitching, training
 from benchmarks.measuring import ROOT, Comparison, Options, Target, printed, table
 from tessera.devices import resolve_precision
 from tessera.files import written_atomically
@@ -29,6 +29,7 @@ MEASURED = {
     "stitching": stitching.comparisons,
     "memory": memory.comparisons,
     "leaks": leaks.comparisons,
+    "scale": scale.comparisons,
 }
 ACCURACY = "accuracy"
 SCORES = ("mean_iou", "mean_dice")
