@@ -57,7 +57,8 @@ def tell():
 atexit.register(tell)
 runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
 """
-"""Snakemake in a process that tells its peak: what `getrusage` says, it inherits from us."""
+"""Snakemake in a process that tells its peak: what `getrusage` says, it inherits from us. Run with -P,
+as the command `snakemake` is: else it looks for plugins among the raw files."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def make_raw(folder: Path, size: Size) -> None:
 
 def run(folder: Path, arguments: Iterable[str]) -> Figures:
     """Seconds, memory and planned jobs of one call of Snakemake."""
-    command = [sys.executable, "-c", SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-P", "-c", SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", "config.yaml", "--cores", "1", *arguments]
     if "--rerun-triggers" not in command:
         command += ["--profile", str(ROOT / "profiles" / "default")]
