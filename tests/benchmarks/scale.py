@@ -57,8 +57,8 @@ def tell():
 atexit.register(tell)
 runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
 """
-"""Snakemake in a process that tells its peak: what `getrusage` says, it inherits from us. Run with -P,
-as the command `snakemake` is: else it looks for plugins among the raw files."""
+"""Snakemake in a process that tells its peak: what `getrusage` says, it inherits from us. It is run
+with -P, as the command `snakemake` is: else it looks for plugins among the raw files."""
 
 
 @dataclass(frozen=True)
