@@ -76,7 +76,7 @@ FORMS: dict[str, Callable[[Study], Callable[[Names], bool]]] = {
     **dict.fromkeys(
         (
             *("micrographs/{shard}.tif", "micrographs/{shard}.tsv", "normalised/{shard}.tif"),
-            "micrographs/{shard}.landmarks.parquet",
+            *("micrographs/{shard}.landmarks.parquet", "micrographs/{shard}.metadata.json"),
         ),
         _all_shards,
     ),

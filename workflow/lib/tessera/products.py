@@ -20,6 +20,7 @@ are in its params."""
 
 RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
+METADATA = "micrographs/{shard}.metadata.json"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
 COHORT = "prospective/cohort-{cohort}"
@@ -177,7 +178,7 @@ def _read_by_report(study: Study, names: Names) -> Iterator[str]:
 STEPS: dict[str, Step] = {
     "ingest": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        _own(*RECORDED, LANDMARKS),
+        _own(*RECORDED, LANDMARKS, METADATA),
         raw="image",
     ),
     "annotate": Step(_shards("annotated"), _own(*ANNOTATED), raw="mask"),
