@@ -141,9 +141,11 @@ def _mapped(signal: Mapping[str, Any]) -> dict[str, Any]:
             continue
         target, convert = meaning
         try:
-            found[target.rpartition(".")[2]] = convert(said) if convert else said
+            value = convert(said) if convert else said
         except (TypeError, ValueError, KeyError, AttributeError):
             continue
+        if value:
+            found[target.rpartition(".")[2]] = value
     return found
 
 
