@@ -7,6 +7,8 @@ are put together here.
 import json
 import struct
 import zipfile
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,8 +182,8 @@ def picture(kind, **settings):
     return lambda path: Image.fromarray(levels("u1")).save(path, kind, **settings)
 
 
-def npz(path):
-    np.savez_compressed(path.with_suffix(".npz"), one=PAGE)
+def npz(path, data=PAGE):
+    np.savez_compressed(path.with_suffix(".npz"), one=data)
     path.with_suffix(".npz").rename(path)
 
 
@@ -208,13 +210,14 @@ def ome_zarr(path, data=PAGE):
     zarr.create_array(f"{path}/0", data=data, chunks=chunks, zarr_format=2)
 
 
-def plain_zarr(path):
-    zarr.create_array(str(path), data=PAGE, chunks=(8, 16))
+def plain_zarr(path, data=PAGE):
+    chunks = (1, *data.shape[1:]) if data.ndim == 3 else (8, 16)
+    zarr.create_array(str(path), data=data, chunks=chunks)
 
 
-def zipped_zarr(path):
+def zipped_zarr(path, data=PAGE):
     folder = path.with_name("store")
-    ome_zarr(folder)
+    ome_zarr(folder, data)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
@@ -377,6 +380,60 @@ def ser(path, data=PAGE):
     path.write_bytes(head + struct.pack("<II", len(head) + 8 + len(one), 1) + one + table + body)
 
 
+BCF_CHUNK = 4096
+BCF_HEADER = """<x><ClassInstance Type="TRTSpectrumDatabase" Name="map">
+<Header><Date>3.4.2016</Date>
+<Time>10:00:00</Time><FileVersion>1</FileVersion></Header>
+<ClassInstance Type="TRTSEMData"><HV>15</HV><Mag>600</Mag><DX>0.25</DX><DY>0.25</DY>
+</ClassInstance>
+<ClassInstance Type="TRTSEMStageData"><X>1</X></ClassInstance>
+<ClassInstance Type="TRTDSPConfiguration"><ImageWidth>{columns}</ImageWidth></ClassInstance>
+<ClassInstance Type="TRTImageData"><Width>{columns}</Width><Height>{rows}</Height>
+<ItemSize>2</ItemSize><PlaneCount>1</PlaneCount>
+<Plane0><Data>{data}</Data><Description>SE</Description></Plane0></ClassInstance>
+<LineCounter>1,1,1</LineCounter><ChCount>2</ChCount><DetectorCount>1</DetectorCount>
+<SpectrumData0><ClassInstance Type="TRTSpectrum"><TRTHeaderedClass>
+<ClassInstance Type="TRTSpectrumHardwareHeader"><Amplification>20</Amplification></ClassInstance>
+<ClassInstance Type="TRTDetectorHeader"><Type>X</Type>
+<DetLayers>{layers}</DetLayers></ClassInstance>
+<ClassInstance Type="TRTESMAHeader"><PrimaryEnergy>15</PrimaryEnergy>
+<ElevationAngle>35</ElevationAngle></ClassInstance></TRTHeaderedClass>
+<ClassInstance Type="TRTSpectrumHeader"><CalibAbs>0</CalibAbs><CalibLin>1</CalibLin></ClassInstance>
+<Channels>1,2,3</Channels></ClassInstance></SpectrumData0></ClassInstance></x>"""
+
+
+def bcf(path):
+    """A map of Bruker's Esprit with one picture, in a container of AidAim's file system."""
+    layers = b64encode(zlib.compress(b"<x></x>")).decode()
+    data = b64encode(PAGE.tobytes()).decode()
+    text = BCF_HEADER.format(rows=ROWS, columns=COLUMNS, data=data, layers=layers).encode()
+    usable = BCF_CHUNK - 32
+    chunks, items = [b"", b""], [sfs_item("EDSDatabase", -1)]  # the header, and the list of items
+    for name, content in (("HeaderData", text), ("SpectrumData0", b"spectra")):
+        parts = [content[at : at + usable] for at in range(0, len(content), usable)]
+        table = len(chunks)
+        chunks.append(struct.pack(f"<{len(parts)}I", *range(table + 1, table + 1 + len(parts))))
+        chunks += parts
+        items.append(sfs_item(name, 0, table, len(content)))
+    chunks[1] = b"".join(items)
+    file = bytearray(0x118 + BCF_CHUNK * len(chunks))
+    file[:8] = b"AAMVHFSS"
+    struct.pack_into("<fI", file, 0x124, 2.4, BCF_CHUNK)
+    struct.pack_into("<III", file, 0x140, 1, len(items), len(chunks))
+    for number, part in enumerate(chunks[1:], 1):
+        at = BCF_CHUNK * number + 0x138
+        file[at : at + len(part)] = part
+    path.write_bytes(file)
+
+
+def sfs_item(name, parent, table=0, size=0):
+    is_folder = size == 0
+    return struct.pack(
+        "<iQQQQIi176s?3s256s32s",
+        *(table, size, 0, 0, 0, 0, parent, b"", is_folder, b"", name.encode(), b""),
+    )
+
+
 SAMPLES = {
     "tiff": Sample("TIFF", tiff(), large=tiff_stack()),
     "tiff, deflated tiles": Sample(
@@ -418,12 +475,12 @@ SAMPLES = {
     "jpeg": Sample("JPEG", picture("JPEG", quality=95), levels("u1"), exact=False),
     "bmp": Sample("BMP", picture("BMP"), levels("u1")),
     "npy": Sample("NPY", npy, large=npy),
-    "npz": Sample("NPZ", npz, key="one", checked=True),
+    "npz": Sample("NPZ", npz, key="one", large=npz, checked=True),
     "hdf5": Sample("HDF5", hdf5, known=square(2.5), key="a/one", large=hdf5),
-    "zarr": Sample("Zarr", plain_zarr),
+    "zarr": Sample("Zarr", plain_zarr, large=plain_zarr),
     "ome-zarr": Sample("OME-Zarr", ome_zarr, known=square(2.5), large=ome_zarr),
     "zipped ome-zarr": Sample(
-        "OME-Zarr in a zip file", zipped_zarr, known=square(2.5), checked=True
+        "OME-Zarr in a zip file", zipped_zarr, known=square(2.5), large=zipped_zarr, checked=True
     ),
     "mrc": Sample("MRC", mrc, known=MRC_KNOWN, large=mrc),
     "dm3": Sample("DM3", dm(3), known=DM_KNOWN, large=dm(3)),
@@ -431,6 +488,9 @@ SAMPLES = {
     "ser": Sample("SER", ser, known=square(2), large=ser),
     "emd": Sample("EMD of NCEM", emd, known=square(0.5), large=emd),
     "velox": Sample("EMD of Velox", velox, known=VELOX_KNOWN, large=velox),
+    "bcf": Sample(
+        "Bruker BCF", bcf, known={**square(250), "voltage_kv": 15, "magnification": 600}
+    ),
     "tvips": Sample(
         "TVIPS", tvips, STACK[1], {**square(2), "voltage_kv": 120, "magnification": 40_000},
         frame=1, large=tvips,

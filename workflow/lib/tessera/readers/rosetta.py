@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-import struct
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ import dask
 
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.headers import check_bcf, check_ser
 from tessera.readers.recordings import (
     Recording,
     UnreadableFile,
@@ -43,6 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bruker": {"select_type": "image"},
     "tvips": {"lazy": True},
 }
+CHECKS = {"tia": check_ser, "bruker": check_bcf}
 NOT_PICTURED = re.compile("energy|wavelength|time", re.IGNORECASE)
 """Names of axes that no picture has."""
 COMPRESSED = {"bruker", "emd"}
@@ -55,8 +56,8 @@ def reader(plugin: str) -> Callable[[str, str, int], Recording]:
 
 
 def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
-    if plugin == "tia":
-        _check_ser(path)
+    if plugin in CHECKS:
+        CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
         module = importlib.import_module(f"rsciio.{plugin}")
         signal = _chosen(module.file_reader(name, **OPTIONS.get(plugin, {})), key)
@@ -174,30 +175,3 @@ def _detector(signal: Mapping[str, Any]) -> Any:
     said = signal["original_metadata"]
     paths = (("BinaryResult", "Detector"), (*DM_TAGS, "DataBar", "Device Name"))
     return next((found for found in (_at(said, path) for path in paths) if found), "")
-
-
-def _check_ser(path: str) -> None:
-    """Refuse a SER file that claims more elements, or larger ones, than it can hold."""
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        head = file.read(30)
-        if struct.unpack_from("<I", head, 6)[0] != SER_PICTURES:
-            raise UnreadableFile("holds spectra, no pictures")
-        wide = struct.unpack_from("<H", head, 4)[0] > 528
-        valid = struct.unpack_from("<I", head, 18)[0]
-        offsets = struct.unpack_from("<Q" if wide else "<I", head, 22)[0]
-        width = 8 if wide else 4
-        if valid == 0 or offsets + valid * width > size:
-            raise UnreadableFile(f"its header claims {valid:,} pictures, more than it can hold")
-        file.seek(offsets)
-        starts = struct.unpack(f"<{valid}{'Q' if wide else 'I'}", file.read(valid * width))
-        # Before the pixels: six numbers of calibration, the type, the sides.
-        for start in starts:
-            file.seek(start + 40)
-            kind, columns, rows = struct.unpack("<hII", file.read(10))
-            check_claim(bytes_of((rows, columns), SER_BYTES.get(kind, 1)), size - start - 50, False)
-
-
-SER_PICTURES = 0x4122
-SER_BYTES = {1: 1, 2: 2, 3: 4, 4: 1, 5: 2, 6: 4, 7: 4, 8: 8, 9: 8, 10: 16}
-"""Bytes a pixel, by the type in the header of a picture."""
