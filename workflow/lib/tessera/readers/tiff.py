@@ -68,6 +68,8 @@ def _check_segments(page: tifffile.TiffPage, size: int) -> None:
     packed = page.dtype.itemsize * 8 != page.bitspersample
     compressed = page.compression != UNCOMPRESSED or packed or page.is_subsampled
     check_claim(claimed, min(sum(lengths), size), compressed)
+    if not compressed:
+        _check_strips(page, claimed)
     # tifffile makes one of the strips of a contiguous page.
     needed = 1 if page.is_contiguous else math.prod(page.chunked)
     if len(offsets) != len(lengths) or len(offsets) < needed:
@@ -75,3 +77,17 @@ def _check_segments(page: tifffile.TiffPage, size: int) -> None:
     for number, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
         if number < needed and not (offset > 0 and length > 0 and offset + length <= size):
             raise UnreadableFile(f"strip or tile {number + 1} of {needed} is not in the file")
+
+
+def _check_strips(page: tifffile.TiffPage, claimed: int) -> None:
+    """Refuse a page whose strips are longer than its sides: a side is not what it was."""
+    stated = page.tags.get("StripByteCounts")  # tifffile's own numbers are made to fit
+    if stated is None:
+        return
+    held, rows = int(np.sum(stated.value)), page.imagelength
+    # Some makers fill up the last strip, as Olympus does.
+    filled = (
+        -(-rows // page.rowsperstrip) * page.rowsperstrip if page.rowsperstrip <= rows else rows
+    )
+    if held not in (claimed, claimed // rows * filled):
+        raise UnreadableFile(f"its header says {claimed:,} bytes of pixels, its strips {held:,}")
