@@ -8,6 +8,7 @@ import pytest
 
 from tessera import digests
 from tessera.digests import DigestCache, changed_files, code_version, digest, file_digest
+from verification.records import digests as verification_digests
 
 
 def sha256(data):
@@ -189,3 +190,98 @@ def test_a_change_of_what_is_not_imported_is_not_seen(version):
 def test_every_script_has_a_version_of_its_own():
     scripts = [path.name for path in digests.SCRIPTS.glob("*.py")]
     assert len({code_version(script) for script in scripts}) == len(scripts) > 0
+
+
+# ------------------------------------------------------------------------------------- packages
+
+PACKAGED = """
+def main(x):
+    from tessera.package import chosen
+    return chosen
+"""
+PACKAGE = {
+    "lib/package/__init__.py": "from tessera.package.base import A\n\nlazy = 'from a string'\n",
+    "lib/package/base.py": "A = 1\n",
+    "lib/package/chosen.py": "import tessera.package.deep.inner\n",
+    "lib/package/other.py": "x = 1\n",
+    "lib/package/deep/__init__.py": "",
+    "lib/package/deep/inner.py": "x = 1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_seen"),
+    [
+        ("lib/package/__init__.py", True),
+        ("lib/package/base.py", True),
+        ("lib/package/chosen.py", True),
+        ("lib/package/deep/__init__.py", True),
+        ("lib/package/deep/inner.py", True),
+        ("lib/package/other.py", False),
+    ],
+)
+def test_modules_of_packages_are_seen_where_they_are_imported(tmp_path, version, name, is_seen):
+    (tmp_path / "lib/package/deep").mkdir(parents=True)
+    for path, text in PACKAGE.items():
+        (tmp_path / path).write_text(text)
+    before = version(scripts_step=PACKAGED)
+    (tmp_path / name).write_text(f"{PACKAGE[name]}y = 2\n")
+    assert (version(scripts_step=PACKAGED) != before) == is_seen
+
+
+def test_every_reader_is_seen_by_the_scripts_that_read():
+    """Readers are imported only when a file asks for them; their code counts all the same."""
+    readers = {f"readers/{path.stem}" for path in (digests.LIBRARY / "readers").glob("*.py")}
+    assert len(readers) > 10
+    for script in ("ingest.py", "annotate.py"):
+        seen, waiting = set(), [digests.SCRIPTS / script]
+        while waiting:
+            _, modules = digests._parsed(waiting.pop())
+            waiting += [digests.LIBRARY / f"{module}.py" for module in set(modules) - seen]
+            seen |= set(modules)
+        assert readers <= seen, script
+
+
+# -------------------------------------------------------------------------------------- folders
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A folder that stands for one raw file."""
+    folder = tmp_path / "a.zarr"
+    (folder / "c/0").mkdir(parents=True)
+    (folder / ".zarray").write_text("{}")
+    (folder / "c/0/1").write_bytes(b"chunk")
+    return folder
+
+
+def test_the_digest_of_a_folder_is_that_of_the_lines_of_sha256sum(store):
+    lines = f"{sha256(b'{}')}  .zarray\n{sha256(b'chunk')}  c/0/1\n"
+    assert file_digest(store) == sha256(lines.encode())
+
+
+def test_verification_makes_the_same_digest_of_a_folder(store):
+    (found,) = verification_digests([store], 1)
+    assert found == (store, file_digest(store))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: (store / "c/0/1").write_bytes(b"other"),
+        lambda store: (store / "c/0/1").unlink(),
+        lambda store: (store / "c/0/1").rename(store / "c/0/2"),
+        lambda store: (store / "c/0/2").write_bytes(b""),
+    ],
+)
+def test_a_chunk_that_changes_moves_joins_or_leaves_is_seen(store, known, change):
+    before = known(store)
+    assert before == known(store) == file_digest(store)
+    change(store)
+    assert known(store) == file_digest(store) != before
+
+
+def test_a_folder_that_was_hashed_is_not_read_again(store, known, monkeypatch):
+    before = known(store)
+    monkeypatch.setattr(digests, "folder_digest", lambda folder: pytest.fail("was read"))
+    assert known(store) == before

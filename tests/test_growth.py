@@ -239,7 +239,10 @@ def test_what_rows_leave_behind_is_told_listed_and_set_aside(study):
     assert "that the study has no more" not in study.run("-n")
     study.write_sheet(study.sheet.query("group != 'u'"))
     (study.folder / "results/micrographs/mine.txt").write_text("a note")
-    gone = [f"micrographs/u+unlabelled.{end}" for end in ("tif", "tsv", "landmarks.parquet")]
+    gone = [
+        f"micrographs/u+unlabelled.{end}"
+        for end in ("tif", "tsv", "landmarks.parquet", "metadata.json")
+    ]
     gone += ["normalised/u+unlabelled.tif", "lineages/u+unlabelled.predict"]
     folder = study.folder / "results/predictions/u+unlabelled"
     gone += [f"predictions/u+unlabelled/{path.name}" for path in folder.iterdir()]

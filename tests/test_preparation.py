@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 from builders import config
+from tessera.digests import file_digest
 from tessera.preparation import prepared
 from tessera.problems import BadInput
 
@@ -51,6 +53,18 @@ def test_labels_that_are_not_there_are_told(stack):
 
 def test_plain_labels_are_no_paths(stack):
     assert set(study_of(stack | {"label": "a/b"}).rows["label"]) == {"a/b"}
+
+
+def test_a_zarr_store_is_a_raw_file_and_any_other_folder_is_none(stack):
+    zarr.create_array("images.zarr", data=np.ones((6, 8, 8), np.uint8), chunks=(1, 8, 8))
+    before = study_of(stack | {"image": "images.zarr"})
+    assert set(before.raw_digests("film-0", "image")) == {file_digest("images.zarr")}
+    Path("images.zarr/c/3/0/0").write_bytes(b"another")
+    after = study_of(stack | {"image": "images.zarr"})
+    assert after.lineage("ingest", "film-0") != before.lineage("ingest", "film-0")
+    Path("folder").mkdir()
+    with pytest.raises(BadInput, match=r"folder: this image is missing"):
+        study_of(stack | {"image": "folder"})
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,9 @@ def imagej(unit, per_unit=4):
     return resolution(per_unit, None, imagej=True, metadata={"unit": unit})
 
 
-def ome(size, **unit):
-    return {"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": size, **unit}}
+def ome(size, unit="µm"):
+    units = {f"PhysicalSize{axis}Unit": unit for axis in "XY"}
+    return {"ome": True, "metadata": {"PhysicalSizeX": size, "PhysicalSizeY": size, **units}}
 
 
 @pytest.mark.parametrize(
@@ -150,12 +151,14 @@ def ome(size, **unit):
         (imagej("micron"), 250),
         (imagej(r"\u00B5m"), 250),
         (imagej("pixel"), np.nan),
-        (ome(2.5, PhysicalSizeXUnit="nm"), 2.5),
-        (ome(0.5, PhysicalSizeXUnit="µm"), 500),
-        (ome(0.5, PhysicalSizeXUnit="Å"), 0.05),
-        (ome(0.5), 500),
-        (ome(1.0, PhysicalSizeXUnit="pixel"), np.nan),
+        (ome(2.5, "nm"), 2.5),
+        (ome(0.5, "µm"), 500),
+        (ome(0.5, "Å"), 0.05),
+        ({"ome": True, "metadata": {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}}, 500),
+        ({"ome": True, "metadata": {"PhysicalSizeX": 0.5}}, np.nan),
+        (ome(1.0, "pixel"), np.nan),
         (ome(0.0), np.nan),
+        (resolution(300 / 2.54, "CENTIMETER"), np.nan),
         (resolution(1e6, "CENTIMETER"), 10),
         (resolution(300, "INCH"), np.nan),
         (resolution(300, "NONE"), np.nan),

@@ -27,6 +27,7 @@ KINDS = [
     "normalised/c.tif",
     "tiles/d.parquet",
     "micrographs/a.landmarks.parquet",
+    "micrographs/a.metadata.json",
     "folds.tsv",
     "leaks.tsv",
     "plan.yaml",

@@ -1,13 +1,13 @@
 """
 Raw files of a shard into one TIFF, a page a micrograph, with what is known of each in a table, and
-the landmarks by which `split` finds areas that were recorded twice.
+the landmarks by which `split` finds areas that were recorded twice; and all else that the files say.
 
 INPUTS:
     the shard's raw files; ancient, because their content decides (param `sha256`), not their time
 
 OUTPUTS:
     results/micrographs/{shard}.tif, results/micrographs/{shard}.tsv,
-    results/micrographs/{shard}.landmarks.parquet
+    results/micrographs/{shard}.landmarks.parquet, results/micrographs/{shard}.metadata.json
 """
 
 
@@ -18,6 +18,7 @@ rule ingest:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
         landmarks="results/micrographs/{shard}.landmarks.parquet",
+        metadata="results/micrographs/{shard}.metadata.json",
     log:
         "results/logs/ingest/{shard}.log",
     conda:

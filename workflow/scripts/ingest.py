@@ -1,72 +1,96 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tessera.digests import changed_files
-from tessera.files import write_pages, write_table, written_atomically
+from tessera.digests import changed_files, digest
+from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
-from tessera.readers import UnreadableFile, read_micrograph
+from tessera.readers import Recording, UnreadableFile, read_micrograph
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(
-    rows: Sequence[dict[str, Any]], sha256: Sequence[str], pages: str, table: str, marks: str
-) -> None:
-    """Write the micrographs of `rows`, whose files have the digests `sha256`, to `pages`.
+class Outputs(NamedTuple):
+    """Paths: the pages; what is known of each; their landmarks; all that the raw files say."""
 
-    What is known of each goes to `table`, its landmarks, with the number of its page, to `marks`.
-    """
+    pages: str
+    table: str
+    landmarks: str
+    metadata: str
+
+
+@dataclass
+class Known:
+    """What is found out on the way: a row and landmarks a page, what each raw file says once."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    landmarks: list[pd.DataFrame] = field(default_factory=list)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, row: dict[str, Any], raw: str, recording: Recording) -> None:
+        """Keep what the file of a micrograph says, with what other frames of it say alike."""
+        key = digest(raw, recording.metadata)
+        entry = {"file": Path(row["path"]).name, "file_sha256": raw, "micrographs": []}
+        entry = self.metadata.setdefault(key, {**entry, "metadata": recording.metadata})
+        entry["micrographs"].append(row["micrograph"])
+
+
+def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs) -> None:
+    """Write the micrographs of `rows`, whose files have the digests `sha256`."""
     problems: list[Problem] = changed_files(rows, sha256)
-    records: list[dict[str, Any]] = []
-    found: list[pd.DataFrame] = []
-    write_pages(pages, _read(rows, sha256, problems, (records, found)), compressed=True)
-    write_table(table, pd.DataFrame(records))
-    with written_atomically(marks) as temporary:
-        pd.concat(found, ignore_index=True).to_parquet(temporary, index=False)
-    LOG.info("%d micrographs read", len(records))
+    known = Known()
+    write_pages(outputs.pages, _read(rows, sha256, problems, known), compressed=True)
+    write_table(outputs.table, pd.DataFrame(known.records))
+    with written_atomically(outputs.landmarks) as temporary:
+        pd.concat(known.landmarks, ignore_index=True).to_parquet(temporary, index=False)
+    text = json.dumps(list(known.metadata.values()), ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(outputs.metadata, text + "\n")
+    LOG.info("%d micrographs read", len(known.records))
 
 
 def _read(
     rows: Sequence[dict[str, Any]],
     sha256: Sequence[str],
     problems: list[Problem],
-    known: tuple[list[dict[str, Any]], list[pd.DataFrame]],
+    known: Known,
 ) -> Iterator[tuple[np.ndarray, float]]:
     """Each page with its pixel size; at the end, an error with all rows that could not be read.
 
-    What is `known` of the pages, records and landmarks, grows on the way.
+    What is `known` of the pages grows on the way.
     """
-    records, found = known
     for row, raw in zip(rows, sha256, strict=True):
         try:
             recording = read_micrograph(row["path"], row["key"], row["frame"])
+            stated = row["pixel_size_nm"]
+            pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
         except UnreadableFile as error:
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
         pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
-        stated = row["pixel_size_nm"]
-        pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
-        found.append(landmarks(pixels, pixel_size_nm).assign(page=len(records)))
-        records.append(
+        page = len(known.records)
+        known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
+        known.add(row, raw, recording)
+        known.records.append(
             {
                 "micrograph": row["micrograph"],
-                "page": len(records),
+                "page": page,
                 "rows": pixels.shape[0],
                 "columns": pixels.shape[1],
                 "dtype": pixels.dtype.name,
                 "pixel_size_nm": pixel_size_nm,
-                "instrument": recording.instrument,
+                **_recorded(recording),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
@@ -77,12 +101,26 @@ def _read(
     raise_if(problems)
 
 
+def _recorded(recording: Recording) -> dict[str, Any]:
+    """How a micrograph was recorded, as far as its file says."""
+    return {
+        "instrument": recording.instrument,
+        "voltage_kv": recording.voltage_kv,
+        "magnification": recording.magnification,
+        "recorded": recording.recorded,
+        "detector": recording.detector,
+    }
+
+
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
         main(
             snakemake.params.rows,
             snakemake.params.sha256,
-            snakemake.output.pages,
-            snakemake.output.table,
-            snakemake.output.landmarks,
+            Outputs(
+                snakemake.output.pages,
+                snakemake.output.table,
+                snakemake.output.landmarks,
+                snakemake.output.metadata,
+            ),
         )

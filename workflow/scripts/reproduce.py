@@ -78,7 +78,7 @@ def changed_raw_files(results: Path, raw: Path) -> Iterator[Problem]:
     """Raw files that are not there, or not those that the study was made from."""
     table = pd.read_csv(results / "study/raw.tsv", sep="\t", dtype=str, keep_default_na=False)
     known = {path: raw / path for path in table["path"]}
-    found = file_digests(path for path in known.values() if path.is_file())
+    found = file_digests(path for path in known.values() if path.exists())
     for row in table.itertuples(index=False):
         path = known[row.path]
         if path not in found:

@@ -11,14 +11,16 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 from uuid import uuid4
 
 from tessera.files import write_text
+from tessera.folders import folder_digest, folder_state
 from tessera.problems import Problem
 
 LIBRARY = Path(__file__).parent
@@ -49,7 +51,9 @@ def canonical(value: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256, in hex, of the bytes of a file."""
+    """SHA-256, in hex, of the bytes of a file; of a Zarr store, see `folders`."""
+    if os.path.isdir(path):  # noqa: PTH112 - as in `_state`
+        return folder_digest(path)
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -113,6 +117,8 @@ def changed_files(rows: Sequence[dict[str, Any]], sha256: Sequence[str]) -> list
 
 def _state(path: str) -> tuple[str, str, str]:
     stat = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 files costs more than the call
+    if S_ISDIR(stat.st_mode):
+        return folder_state(path)
     return str(stat.st_size), str(stat.st_mtime_ns), str(stat.st_ino)
 
 
@@ -128,7 +134,7 @@ def code_version(script: str) -> str:
     Notes
     -----
     Blind to comments, docstrings and layout. Follows `import tessera.x` and `from tessera...
-    import` through all modules, wherever they stand in the file.
+    import` through all modules and packages, wherever they stand in the file.
     """
     return _version(SCRIPTS / script)
 
@@ -175,14 +181,26 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def imported_modules(tree: ast.Module) -> list[str]:
-    """Names of the modules of this library that a source imports."""
-    modules = []
+    """Modules of this library that a source imports, as paths in it without their suffix."""
+    names: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "tessera":
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tessera."):
-            modules.append(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-            modules += [name[1] for name in names if name[0] == "tessera" and len(name) > 1]
-    return sorted(set(modules))
+            names += [alias.name for alias in node.names]
+    ours = (name.split(".")[1:] for name in names if name.startswith("tessera."))
+    return sorted({module for parts in ours for module in _modules(parts)})
+
+
+def _modules(parts: list[str]) -> Iterator[str]:
+    """The modules that are run where a dotted name is imported, its packages first."""
+    path = ""
+    for part in parts:
+        if (LIBRARY / path / part).is_dir():
+            path = f"{path}{part}/"
+            yield f"{path}__init__"
+        elif not path or (LIBRARY / f"{path}{part}.py").is_file():
+            yield f"{path}{part}"
+            return
+        else:  # a name within the package
+            return

@@ -19,6 +19,7 @@ import yaml
 
 from tessera.digests import SCRIPTS
 from tessera.files import write_table, write_text
+from tessera.folders import folder_size
 from tessera.studies import Study
 
 ROOT = SCRIPTS.parents[1]
@@ -70,7 +71,7 @@ def raw_table(study: Study) -> pd.DataFrame:
     for column in ("image", "mask"):
         rows = study.rows[study.rows[column] != ""]
         paths = rows[column].tolist()
-        sizes = {path: os.stat(path).st_size for path in set(paths)}  # noqa: PTH116 - as in digests
+        sizes = {path: _size(path) for path in set(paths)}
         tables.append(
             rows[["micrograph", "group", "use", "cohort", "frame"]].assign(
                 column=column,
@@ -82,6 +83,10 @@ def raw_table(study: Study) -> pd.DataFrame:
         )
     table = pd.concat(tables).sort_values(["micrograph", "column"], ignore_index=True)
     return table[RAW_COLUMNS]
+
+
+def _size(path: str) -> int:
+    return folder_size(path) if os.path.isdir(path) else os.stat(path).st_size  # noqa: PTH112, PTH116
 
 
 def _from_sheet(path: str, sheet: str) -> str:

@@ -16,6 +16,7 @@ from tessera.classes import ClassTable
 from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
+from tessera.folders import is_store
 from tessera.lineages import LineageBook
 from tessera.planning import AUTO, BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
@@ -162,11 +163,15 @@ def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
     containers = rows["label"].where(rows["label_key"] != "", "")
     for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
-        present = {path: os.path.isfile(path) for path in paths.unique() if path}  # noqa: PTH113
+        present = {path: _is_there(path) for path in paths.unique() if path}
         absent = rows.loc[[not present.get(path, True) for path in paths]]
         named = zip(absent["micrograph"], absent[column], strict=True)
         problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
     return problems
+
+
+def _is_there(path: str) -> bool:
+    return os.path.isfile(path) or is_store(path)  # noqa: PTH113 - as in `digests`
 
 
 def _labels(rows: pd.DataFrame) -> pd.Series:

@@ -20,6 +20,7 @@ are in its params."""
 
 RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
+METADATA = "micrographs/{shard}.metadata.json"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
 TRAINED = (f"{NETWORK}.pt", f"{NETWORK}.history.tsv", f"{NETWORK}.lineage")
@@ -209,7 +210,7 @@ def _read_by_report(study: Study, names: Names) -> Iterator[str]:
 STEPS: dict[str, Step] = {
     "ingest": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        (*RECORDED, LANDMARKS),
+        (*RECORDED, LANDMARKS, METADATA),
         raw="image",
     ),
     "annotate": Step(_shards("annotated"), ANNOTATED, raw="mask"),

@@ -15,7 +15,7 @@ def raw_folder(results: Results, given: str | None) -> Path | None:
     sheet = results.graph.get(SHEET, {}).get("alternateName", "")
     folder = results.folder.parent / PurePosixPath(sheet).parent
     paths = (folder / path for path in results.raw["path"])
-    return folder if any(path.is_file() for path in paths) else None
+    return folder if any(path.exists() for path in paths) else None
 
 
 def raw_files_hold(results: Results, folder: Path, threads: int) -> Iterator[Fault]:

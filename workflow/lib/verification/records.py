@@ -125,7 +125,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def digests(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, str | None]]:
-    """SHA-256 of files, hashed side by side; None of those that cannot be read."""
+    """SHA-256 of files, hashed side by side; None of those that cannot be read.
+
+    Of a folder, that of lines as `sha256sum` writes them, one a file in it, sorted by name.
+    """
     paths = list(paths)
     with ThreadPoolExecutor(threads) as pool:
         yield from zip(paths, pool.map(_digest, paths), strict=True)
@@ -133,6 +136,11 @@ def digests(paths: Iterable[Path], threads: int) -> Iterator[tuple[Path, str | N
 
 def _digest(path: Path) -> str | None:
     try:
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if file.is_file())
+            named = sorted((file.relative_to(path).as_posix(), file) for file in files)
+            lines = (f"{_digest(file)}  {name}\n" for name, file in named)
+            return hashlib.sha256("".join(lines).encode()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -1,0 +1,180 @@
+"""Damaged files: a clear refusal within 5 s and 1 GB each time, and no picture that is not there.
+
+Each sample is cut off, has bits turned, numbers put to extremes, parts blanked or doubled, by
+hypothesis with a fixed seed. `TESSERA_FUZZ` says how many files of each sample (2,000 take some
+minutes); without it there are few.
+"""
+
+import json
+import os
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from samples_of_formats import SAMPLES
+
+EXAMPLES = int(os.environ.get("TESSERA_FUZZ", "12"))
+SECONDS = 5
+WORKER = Path(__file__).with_name("fuzz_worker.py")
+EXTREMES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1]
+
+
+class Worker:
+    """A process that reads files for us, started again when it dies or hangs."""
+
+    def __init__(self, sample, whole):
+        self.first = (str(whole), sample.key, sample.frame)
+        self.process = None
+
+    def __enter__(self):
+        self.expected = self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        return self.ask(*self.first, seconds=60)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def ask(self, *what, seconds=SECONDS):
+        began = time.monotonic()
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            self.stop()
+            self.start()
+            return {"error": f"hangs: no answer after {time.monotonic() - began:.0f} s"}
+        answer = self.process.stdout.readline()
+        if not answer:
+            status = self.process.wait()
+            self.stop()
+            self.start()
+            return {"error": f"crashes: exit status {status}"}
+        return json.loads(answer)
+
+
+PLACE = st.floats(0, 1, exclude_max=True)
+NEAR_THE_HEAD = PLACE.map(lambda place: place**4)
+CUT = st.tuples(st.just("cut"), PLACE)
+FLIP = st.tuples(st.just("flip"), PLACE | NEAR_THE_HEAD, st.integers(0, 7))
+NUMBER = st.tuples(
+    st.just("number"), PLACE | NEAR_THE_HEAD, st.sampled_from(EXTREMES),
+    st.sampled_from(["<H", ">H", "<I", ">I", "<Q", ">Q"]),
+)  # fmt: skip
+BLANK = st.tuples(st.just("blank"), PLACE, st.integers(1, 2000), st.sampled_from([0, 255]))
+NOISE = st.tuples(st.just("noise"), PLACE, st.binary(min_size=1, max_size=400))
+DOUBLE = st.tuples(st.just("double"), PLACE, st.integers(1, 400))
+DAMAGES = st.lists(FLIP | NUMBER | BLANK | NOISE | DOUBLE, min_size=1, max_size=3)
+
+
+def damaged(data, damages):
+    """Bytes with some damage done to them, one after the other."""
+    for kind, place, *how in damages:
+        at, data = int(place * len(data)), bytearray(data)
+        if kind == "cut":
+            del data[at:]
+        elif kind == "flip":
+            data[at] ^= 1 << how[0]
+        elif kind == "number":
+            form = struct.Struct(how[1])
+            new = form.pack(how[0] & (256**form.size - 1))
+            data[at : at + form.size] = new[: max(len(data) - at, 0)]
+        elif kind == "blank":
+            data[at : at + how[0]] = bytes([how[1]]) * len(data[at : at + how[0]])
+        elif kind == "noise":
+            data[at : at + len(how[0])] = how[0]
+        else:
+            data[at:at] = data[at : at + how[0]]
+    return bytes(data)
+
+
+def files_of(path):
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+@pytest.fixture(params=SAMPLES)
+def case(request, tmp_path):
+    """A sample, its whole file, and a process that has read it."""
+    sample = SAMPLES[request.param]
+    sample.write(tmp_path / "whole")
+    with Worker(sample, tmp_path / "whole") as worker:
+        assert "pixels" in worker.expected, worker.expected
+        yield sample, tmp_path, worker
+
+
+def read_damaged(case, damages, which):
+    """What comes of a file, or of one file of a folder, after some damage."""
+    sample, folder, worker = case
+    whole, path = folder / "whole", folder / "damaged"
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.copytree(whole, path) if whole.is_dir() else shutil.copy(whole, path)
+    parts = files_of(path)
+    part = parts[which % len(parts)]
+    part.write_bytes(damaged(part.read_bytes(), damages))
+    return worker.ask(str(path), sample.key, sample.frame)
+
+
+def fuzzed(examples):
+    return settings(
+        max_examples=examples, derandomize=True, database=None, deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+
+
+def test_what_is_cut_off_is_refused_or_whole(case):
+    @fuzzed(EXAMPLES // 2)
+    @given(CUT, st.integers(0, 50))
+    def check(cut, which):
+        found = read_damaged(case, [cut], which)
+        assert "error" not in found
+        if "pixels" in found:
+            assert found["pixels"] == case[2].expected["pixels"]
+
+    check()
+
+
+def test_what_is_damaged_is_refused_or_a_picture_of_its_size(case):
+    """Where there are checksums, of the same pixels. Without them no one can tell a turned bit."""
+    expected = case[2].expected["pixels"]
+
+    @fuzzed(EXAMPLES)
+    @given(DAMAGES, st.integers(0, 50))
+    def check(damages, which):
+        found = read_damaged(case, damages, which)
+        assert "error" not in found
+        if "pixels" in found and case[0].checked:
+            assert found["pixels"] == expected
+
+    check()
+
+
+def test_random_bytes_after_the_first_few_are_refused(case):
+    @fuzzed(EXAMPLES // 2)
+    @given(st.binary(min_size=0, max_size=4000), st.sampled_from([4, 8, 16, 64, 300]))
+    def check(noise, kept):
+        whole, path = case[1] / "whole", case[1] / "noise"
+        if whole.is_dir():
+            return
+        path.write_bytes(whole.read_bytes()[:kept] + noise)
+        found = case[2].ask(str(path), case[0].key, case[0].frame)
+        assert "error" not in found
+
+    check()

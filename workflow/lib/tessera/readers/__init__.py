@@ -1,0 +1,247 @@
+"""Micrographs and annotations as the user's files hold them.
+
+The format is told by a file's first bytes, or by what lies in a folder, never by its name. A reader
+gives the pixels as they are in the file, grey where grey was stored as colour, with what the file
+states of how they were recorded; what cannot be read whole is refused with the reason. Each family
+of formats has a module, imported when it is needed: `FORMATS` says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tessera.folders import is_store
+from tessera.frames import NO_FRAME
+from tessera.readers.recordings import Recording, UnreadableFile, one_line
+
+__all__ = ["Recording", "UnreadableFile", "read_annotation", "read_labels", "read_micrograph"]
+
+HEAD_BYTES = 4096
+
+Reader = Callable[[str, str, int], Recording]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How to tell a family of formats, and how to read it.
+
+    Parameters
+    ----------
+    name : str
+    tells : callable
+        Whether the first bytes of a file are of this family.
+    load : callable
+        Gives the reader: imports what it needs only then.
+    """
+
+    name: str
+    tells: Callable[[bytes], bool]
+    load: Callable[[], Reader]
+
+
+def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recording:
+    """Read one grey micrograph.
+
+    Parameters
+    ----------
+    path : str
+        Of a file, or of a folder that is a Zarr store.
+    key : str
+        Name of the array inside a container, or of one of several images.
+    frame : int
+        Which frame of a stack; `NO_FRAME` where the file is no stack.
+
+    Returns
+    -------
+    Recording
+        With pixels of shape (rows, columns), in the file's dtype.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged, of an unknown format, or not one grey micrograph.
+    """
+    recording = _read(path, key, frame)
+    pixels = recording.pixels
+    if pixels.dtype.kind not in "uif":
+        raise UnreadableFile(f"pixels of type {pixels.dtype} are no grey levels")
+    if pixels.size == 0:
+        raise UnreadableFile(f"shape {pixels.shape} holds no pixels")
+    if recording.axes.startswith("Q"):
+        raise UnreadableFile(f"shape {pixels.shape} is a stack, not one grey micrograph (frames)")
+    named = {name: one_line(getattr(recording, name)) for name in ("instrument", "detector")}
+    return replace(recording, pixels=_grey(pixels), axes="YX", **named)
+
+
+def read_annotation(path: str, key: str = "", frame: int = NO_FRAME) -> np.ndarray:
+    """Read one mask as it was drawn: (rows, columns), or with grey + alpha, RGB or RGBA channels.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged or of an unknown format.
+    """
+    pixels = _read(path, key, frame).pixels
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind not in "ui":
+        raise UnreadableFile(f"a mask of type {pixels.dtype} holds no class values")
+    return pixels
+
+
+def read_labels(path: str, key: str) -> list[str]:
+    """Read one label a frame from a container, as text.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged or of an unknown format, or does not hold one label a frame.
+    """
+    labels = _read(path, key, NO_FRAME).pixels
+    if labels.ndim != 1:
+        raise UnreadableFile(f"labels of shape {labels.shape} are not one a frame")
+    return [label.decode() if isinstance(label, bytes) else str(label) for label in labels.tolist()]
+
+
+def format_of(path: str | Path) -> Format:
+    """The family of formats that a file or a folder is of.
+
+    Raises
+    ------
+    UnreadableFile
+        If no family knows it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not is_store(path):
+            raise UnreadableFile("a folder that is no Zarr store")
+        return STORE
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    found = next((known for known in FORMATS if known.tells(head)), None)
+    if found is None:
+        raise UnreadableFile(f"no known format begins with the bytes {head[:8]!r}")
+    return found
+
+
+def _read(path: str, key: str, frame: int) -> Recording:
+    known = format_of(path)
+    try:
+        return known.load()(path, key, frame)
+    except UnreadableFile:
+        raise
+    except ModuleNotFoundError as error:
+        raise UnreadableFile(_how_to_install(known, error)) from error
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        raise UnreadableFile(f"cannot be read: {what}") from error
+
+
+def _how_to_install(known: Format, error: ModuleNotFoundError) -> str:
+    # RosettaSciIO names what it lacks in its message alone.
+    name = error.name or next(iter(re.findall(r"'([\w.]+)'", str(error))), "")
+    package = PACKAGES.get(name.partition(".")[0], name.partition(".")[0])
+    return f"{known.name} needs the package {package}: python -m pip install {package}"
+
+
+PACKAGES = {"rsciio": "rosettasciio", "skimage": "scikit-image", "PIL": "pillow"}
+"""Packages that are called otherwise than their module."""
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """Pixels without alpha, and without the copies of grey stored as red, green and blue."""
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.ndim != 3 or pixels.shape[2] > 4:
+        raise UnreadableFile(f"shape {pixels.shape} is not one grey micrograph")
+    colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
+    differ = int((colours != colours[..., :1]).any(axis=2).sum())
+    if differ:
+        raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
+    return colours[..., 0]
+
+
+def _tiff() -> Reader:
+    from tessera.readers import tiff
+
+    return tiff.read
+
+
+def _png() -> Reader:
+    from tessera.readers import images
+
+    return images.read_png
+
+
+def _image() -> Reader:
+    from tessera.readers import images
+
+    return images.read
+
+
+def _npy() -> Reader:
+    from tessera.readers import arrays
+
+    return arrays.read_npy
+
+
+def _zip() -> Reader:
+    from tessera.readers import archives
+
+    return archives.read
+
+
+def _hdf5() -> Reader:
+    from tessera.readers import hdf5
+
+    return hdf5.read
+
+
+def _zarr() -> Reader:
+    from tessera.readers import zarr_stores
+
+    return zarr_stores.read
+
+
+def _mrc() -> Reader:
+    from tessera.readers import mrc
+
+    return mrc.read
+
+
+def _rosetta(plugin: str) -> Callable[[], Reader]:
+    def load() -> Reader:
+        from tessera.readers import rosetta
+
+        return rosetta.reader(plugin)
+
+    return load
+
+
+def _starts(*magics: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(magics)
+
+
+FORMATS = [
+    Format("TIFF", _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff),
+    Format("PNG", _starts(b"\x89PNG"), _png),
+    Format("JPEG", _starts(b"\xff\xd8\xff"), _image),
+    Format("BMP", _starts(b"BM"), _image),
+    Format("NPY", _starts(b"\x93NUMPY"), _npy),
+    Format("NPZ or zipped Zarr", _starts(b"PK\x03\x04"), _zip),
+    Format("HDF5 or EMD", _starts(b"\x89HDF"), _hdf5),
+    Format("DM3 or DM4", _starts(b"\0\0\0\x03", b"\0\0\0\x04"), _rosetta("digitalmicrograph")),
+    Format("SER", _starts(b"II\x97\x01"), _rosetta("tia")),
+    Format("Bruker BCF", _starts(b"AAMVHFSS"), _rosetta("bruker")),
+    Format("MRC", lambda head: bool(re.match(rb"MAP[ \0]", head[208:212])), _mrc),
+    Format("TVIPS", lambda head: head[:8] == b"\0\x01\0\0\x02\0\0\0", _rosetta("tvips")),
+]
+"""Families of files, by their first bytes; the first that fits reads it."""
+
+STORE = Format("Zarr", lambda head: False, _zarr)
+"""What a folder is, if it is anything."""

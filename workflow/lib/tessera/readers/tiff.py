@@ -1,0 +1,93 @@
+"""TIFF, BigTIFF and OME-TIFF, a page at a time, by tifffile.
+
+Pages are told by their place in the file: series are told by metadata, which is often wrong. A page
+is read only if each of its strips or tiles lies in the file; tifffile would fill what is missing
+with zeros. What the tags of microscopes mean is in `tiff_tags`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from tessera.frames import NO_FRAME
+from tessera.readers.arrays import frame_of
+from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.recordings import Recording, UnreadableFile, plain
+from tessera.readers.tiff_tags import known
+
+UNCOMPRESSED = 1
+LAYOUT = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts", "JPEGTables"}
+LAYOUT |= {"ColorMap", "IJMetadataByteCounts", "SubIFDs"}
+"""Tags that say where the pixels are, and nothing of the micrograph."""
+
+
+def read(path: str, key: str, frame: int) -> Recording:
+    """Read the only page of a TIFF, or the one that is the frame."""
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        n_pages = len(file.pages)
+        if n_pages == 0:
+            raise UnreadableFile("holds no page")
+        if frame == NO_FRAME and n_pages > 1:
+            raise UnreadableFile(f"holds {n_pages} pages; say which ones (frames)")
+        first = file.pages.first
+        if n_pages == 1 and first.imagedepth > 1:
+            page, pixels = first, frame_of(_pixels(first, file), frame)
+        elif frame < n_pages:
+            page = file.pages[max(frame, 0)].aspage()
+            pixels = _pixels(page, file)
+        else:
+            raise UnreadableFile(f"there is no frame {frame}: pages in all: {n_pages}")
+        return Recording(
+            pixels,
+            axes="YX" if pixels.ndim == 2 else "YXS",
+            metadata=plain(_said(page)),
+            **known(file, page),
+        )
+
+
+def _said(page: tifffile.TiffPage) -> dict[str, Any]:
+    """The tags of a page by name, but for those of its layout."""
+    return {tag.name: tag.value for tag in page.tags if tag.name not in LAYOUT}
+
+
+def _pixels(page: tifffile.TiffPage, file: tifffile.TiffFile) -> np.ndarray:
+    _check_segments(page, file.filehandle.size)
+    return page.asarray()
+
+
+def _check_segments(page: tifffile.TiffPage, size: int) -> None:
+    """Refuse a page of which a strip or tile is missing, or lies outside the file."""
+    if page.dtype is None or page.ndim > 4:
+        raise UnreadableFile(f"pixels of {page.bitspersample} bits a sample are not read")
+    offsets, lengths = page.dataoffsets, page.databytecounts
+    claimed = bytes_of(page.shaped, page.dtype.itemsize)
+    packed = page.dtype.itemsize * 8 != page.bitspersample
+    compressed = page.compression != UNCOMPRESSED or packed or page.is_subsampled
+    check_claim(claimed, min(sum(lengths), size), compressed)
+    if not compressed:
+        _check_strips(page, claimed)
+    # tifffile makes one of the strips of a contiguous page.
+    needed = 1 if page.is_contiguous else math.prod(page.chunked)
+    if len(offsets) != len(lengths) or len(offsets) < needed:
+        raise UnreadableFile(f"has {len(offsets)} of its {needed} strips or tiles")
+    for number, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
+        if number < needed and not (offset > 0 and length > 0 and offset + length <= size):
+            raise UnreadableFile(f"strip or tile {number + 1} of {needed} is not in the file")
+
+
+def _check_strips(page: tifffile.TiffPage, claimed: int) -> None:
+    """Refuse a page whose strips are longer than its sides: a side is not what it was."""
+    stated = page.tags.get("StripByteCounts")  # tifffile's own numbers are made to fit
+    if stated is None:
+        return
+    held, rows = int(np.sum(stated.value)), page.imagelength
+    # Some makers fill up the last strip, as Olympus does.
+    filled = (
+        -(-rows // page.rowsperstrip) * page.rowsperstrip if page.rowsperstrip <= rows else rows
+    )
+    if held not in (claimed, claimed // rows * filled):
+        raise UnreadableFile(f"its header says {claimed:,} bytes of pixels, its strips {held:,}")

@@ -1,0 +1,146 @@
+"""Zarr and OME-Zarr, in a folder or in one zip file.
+
+What an array claims, and how it is packed, is looked at before zarr is asked: Python objects are
+refused, since only unpickling could read them. A store that lacks chunks is refused too: by the
+format they hold the fill value, but they may as well not have been copied.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore, ZipStore
+
+from tessera.folders import folder_size
+from tessera.readers.arrays import asked, axes_of
+from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, number, plain
+
+CODECS = {"bytes", "endian", "transpose", "sharding_indexed", "crc32c", "crc32", "adler32"}
+CODECS |= {"gzip", "zlib", "bz2", "lzma", "lz4", "zstd", "blosc", "shuffle", "delta", "fletcher32"}
+"""How chunks may be packed: none of these makes anything but numbers of bytes."""
+Get = Callable[[str], bytes | None]
+
+
+def read(path: str, key: str, frame: int) -> Recording:
+    """Read an array of a folder, or a frame of it without the others."""
+    folder = Path(path)
+
+    def get(name: str) -> bytes | None:
+        return (folder / name).read_bytes() if (folder / name).is_file() else None
+
+    store = LocalStore(folder, read_only=True)
+    return _read(store, get, folder_size(folder), (key, frame))
+
+
+def read_zip(path: str, key: str, frame: int) -> Recording:
+    """Read an array of a store in one zip file."""
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        for member in archive.infolist():
+            check_claim(member.file_size, member.compress_size, member.compress_type != 0)
+
+        def get(name: str) -> bytes | None:
+            return archive.read(name) if name in names else None
+
+        store = ZipStore(Path(path), mode="r", read_only=True)
+        try:
+            return _read(store, get, Path(path).stat().st_size, (key, frame))
+        finally:
+            store.close()
+
+
+def _read(store: Any, get: Get, held: int, wanted: tuple[str, int]) -> Recording:
+    key, frame = wanted[0].strip("/"), wanted[1]
+    if ".." in key.split("/"):
+        raise UnreadableFile(f"{key} is no array of this store")
+    node, attributes = _node(get, key)
+    image = _multiscales(attributes)
+    where = key
+    if node is None and image:
+        where = "/".join(filter(None, (key, str(image["datasets"][0]["path"]))))
+        node, _ = _node(get, where)
+    if node is None:
+        raise UnreadableFile(f"holds no array {where or '(none named)'}; name it: store::array")
+    _check(node, held)
+    array = zarr.open_array(store, path=where, mode="r", zarr_format=node["zarr_format"])
+    if array.nchunks_initialized < math.prod(array.cdata_shape):
+        raise UnreadableFile(
+            f"has {array.nchunks_initialized} of its {math.prod(array.cdata_shape)} chunks; if the"
+            " others are empty, write them too (write_empty_chunks=True)"
+        )
+    lead = next((at for at, side in enumerate(array.shape[:-2]) if side != 1), array.ndim - 2)
+    lead = max(lead, 0)
+    index = asked(array.shape[lead:], frame)
+    pixels = np.asarray(array[(0,) * lead + ((index,) if index is not ... else (...,))])
+    return Recording(
+        pixels, _sizes(image), axes_of(pixels.shape), metadata=plain({"attributes": attributes})
+    )
+
+
+def _node(get: Get, key: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """What is said of an array, None if it is none; and the attributes that stand there."""
+    prefix = f"{key}/" if key else ""
+    text = get(f"{prefix}zarr.json")
+    if text is not None:
+        said = json.loads(text)
+        return said if said["node_type"] == "array" else None, said.get("attributes", {})
+    text, attributes = get(f"{prefix}.zarray"), get(f"{prefix}.zattrs")
+    said = None if text is None else json.loads(text)
+    return said, {} if attributes is None else json.loads(attributes)
+
+
+def _check(node: dict[str, Any], held: int) -> None:
+    """Refuse objects, unknown packing, and shapes that the store cannot hold."""
+    is_new = node["zarr_format"] == 3
+    name = node["data_type"] if is_new else node["dtype"]
+    dtype = np.dtype(name) if isinstance(name, str) else np.dtype(object)
+    if dtype.kind not in "biuf":
+        raise UnreadableFile(f"its type is {name!r}: no numbers, or Python objects, are refused")
+    strange = sorted(set(_codecs(node)) - CODECS)
+    if strange:
+        raise UnreadableFile(f"is packed by {', '.join(strange)}, which is not read")
+    chunks = node["chunk_grid"]["configuration"]["chunk_shape"] if is_new else node["chunks"]
+    for shape in (chunks, node["shape"] if len(node["shape"]) < 3 else node["shape"][-2:]):
+        check_claim(bytes_of(shape, dtype.itemsize), held, True)
+
+
+def _codecs(node: Any) -> Iterator[str]:
+    """Names of all that the chunks of an array pass through, those within shards too."""
+    if node.get("zarr_format") == 2:
+        packing = [*(node.get("filters") or ()), *filter(None, [node.get("compressor")])]
+        yield from (str(codec["id"]) for codec in packing)
+        return
+    for codec in (*node.get("codecs", ()), *node.get("index_codecs", ())):
+        name = codec if isinstance(codec, str) else str(codec["name"])
+        yield name.removeprefix("numcodecs.")
+        if isinstance(codec, dict):
+            yield from _codecs(codec.get("configuration") or {})
+
+
+def _multiscales(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The first image of OME-Zarr's attributes; the largest of its datasets comes first."""
+    images = attributes.get("ome", attributes).get("multiscales", [])
+    return images[0] if images else {}
+
+
+def _sizes(image: dict[str, Any]) -> tuple[float, float]:
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", ())]
+    names = [axis.get("name") for axis in axes]
+    if names[-2:] != ["y", "x"]:
+        return UNKNOWN, UNKNOWN
+    steps = [*image["datasets"][0].get("coordinateTransformations", ())]
+    steps += image.get("coordinateTransformations", ())
+    scales = [step["scale"][-2:] for step in steps if step.get("type") == "scale"]
+    if not scales:
+        return UNKNOWN, UNKNOWN
+    sides = (math.prod(number(scale[side]) for scale in scales) for side in (0, 1))
+    height, width = (nanometres(side, axes[at].get("unit")) for at, side in zip((-2, -1), sides))  # noqa: B905
+    return height, width
