@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import imagecodecs
@@ -19,6 +20,7 @@ import imageio.v3 as imageio
 import mrcfile
 import numpy as np
 import tifffile
+from PIL import Image
 
 from tessera.frames import NO_FRAME
 
@@ -33,6 +35,13 @@ class UnreadableFile(ValueError):
     """The file is not what the sheet says it is."""
 
 
+class Palette(NamedTuple):
+    """A picture with a palette: (rows, columns) numbers, and the (n, 3) 8-bit colour of each."""
+
+    numbers: np.ndarray
+    colours: np.ndarray
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a file holds.
@@ -44,11 +53,14 @@ class Recording:
         NaN where the file states none.
     instrument : str
         Empty where the file states none.
+    palette : Palette, optional
+        Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
     """
 
     pixels: np.ndarray
     pixel_size_nm: float = float("nan")
     instrument: str = ""
+    palette: Palette | None = None
 
 
 def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recording:
@@ -81,15 +93,23 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     return Recording(_grey(pixels), recording.pixel_size_nm, recording.instrument)
 
 
-def read_annotation(path: str, key: str = "", frame: int = NO_FRAME) -> np.ndarray:
+def read_annotation(
+    path: str, key: str = "", frame: int = NO_FRAME, by_colour: bool = True
+) -> np.ndarray:
     """Read one mask as it was drawn: (rows, columns), or with grey + alpha, RGB or RGBA channels.
+
+    Of a picture with a palette the colours, or else their numbers.
 
     Raises
     ------
     UnreadableFile
         If the file is damaged or of an unknown format.
     """
-    pixels = _read(path, key, frame).pixels
+    recording = _read(path, key, frame)
+    pixels = recording.pixels
+    if recording.palette is not None:
+        numbers, colours = recording.palette
+        pixels = colours[numbers] if by_colour else numbers
     if pixels.dtype == bool:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind not in "ui":
@@ -161,7 +181,19 @@ def _tiff(path: str, key: str, frame: int) -> Recording:
         else:
             raise UnreadableFile(f"there is no frame {frame}: pages in all: {n_pages}")
         size_nm = _tiff_pixel_size_nm(file)
-        return Recording(pixels, size_nm if size_nm > 0 else np.nan, _tiff_instrument(first))
+        return Recording(
+            pixels,
+            size_nm if size_nm > 0 else np.nan,
+            _tiff_instrument(first),
+            _tiff_palette(file.pages[max(frame, 0) if n_pages > 1 else 0], pixels),
+        )
+
+
+def _tiff_palette(page: tifffile.TiffPage, pixels: np.ndarray) -> Palette | None:
+    if page.colormap is None or page.photometric != tifffile.PHOTOMETRIC.PALETTE:
+        return None
+    # Of 16 bits, the upper eight: some writers repeat them below, some leave those zero.
+    return Palette(pixels, (page.colormap >> 8).T.astype(np.uint8))
 
 
 def _tiff_pixel_size_nm(file: tifffile.TiffFile) -> float:
@@ -197,7 +229,15 @@ def _tiff_instrument(page: tifffile.TiffPage) -> str:
 
 def _image(path: str, key: str, frame: int) -> Recording:
     pixels = imageio.imread(path, plugin="pillow", index=0 if frame == NO_FRAME else frame)
-    return Recording(pixels)
+    with Image.open(path) as picture:
+        if picture.mode != "P" or frame > 0:
+            return Recording(pixels)
+        numbers = np.asarray(picture)
+        # Files may leave out the end of a palette.
+        colours = np.zeros((256, 3), np.uint8)
+        stated = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        colours[: len(stated)] = stated
+    return Recording(pixels, palette=Palette(numbers, colours))
 
 
 def _png(path: str, key: str, frame: int) -> Recording:
