@@ -5,6 +5,7 @@ DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     verbatim            settings that may hold braces
     raw_files           of a shard: what the sheet's column names
+    drawn_on            of a shard: what is known of its micrographs, if regions are drawn on them
     of_training_shards  files of all shards that a fold's networks may learn from
     gate                of a network: the audit of the folds, unless it is trained already
     calibration_for     of a network: what a step costs, where its training has to know
@@ -95,6 +96,12 @@ def verbatim(settings):
 
 def raw_files(column):
     return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
+
+
+def drawn_on(wildcards):
+    if not study.draws_regions(wildcards.shard):
+        return []
+    return f"results/micrographs/{wildcards.shard}.tsv"
 
 
 def of_training_shards(pattern):

@@ -18,7 +18,8 @@ GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
 """What a job waits for, or reads settings from: no pixel reaches it there. The settings themselves
 are in its params."""
 
-RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
+TABLE = "micrographs/{shard}.tsv"
+RECORDED = ("micrographs/{shard}.tif", TABLE)
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
@@ -180,7 +181,12 @@ STEPS: dict[str, Step] = {
         _own(*RECORDED, LANDMARKS),
         raw="image",
     ),
-    "annotate": Step(_shards("annotated"), _own(*ANNOTATED), raw="mask"),
+    "annotate": Step(
+        _shards("annotated"),
+        _own(*ANNOTATED),
+        lambda study, names: _of(filter(study.draws_regions, names.values()), TABLE),
+        raw="mask",
+    ),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
         _own("normalised/{shard}.tif"),
