@@ -28,7 +28,7 @@ def config(classes=None, **blocks):
     whole = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     whole["classes"] = classes or {"background": 0, "particle": 255}
     for name, block in blocks.items():
-        whole[name] = {**whole[name], **block} if isinstance(block, dict) else block
+        whole[name] = {**(whole[name] or {}), **block} if isinstance(block, dict) else block
     return whole
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tessera.classes import IGNORE, ClassTable, UndeclaredValues, encode, palette
+from tessera.classes import IGNORE, ClassTable, palette
+from tessera.values import UndeclaredValues, encode
 
 GREY = ClassTable.from_config({"background": 0, "grain": 128, "pore": 255})
 COLOUR = ClassTable.from_config({"background": 0, "oxide": [255, 0, 0], "metal": [0, 10, 255]})

@@ -200,6 +200,28 @@ def test_colours_of_a_palette_are_read_not_their_numbers(tmp_path):
     assert read_annotation(str(tmp_path / "a.png"))[..., :3].tolist() == [[[9, 9, 9], [200, 0, 0]]]
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("low_byte", [0, 1])
+def test_a_palette_has_colours_and_numbers(tmp_path, bits, low_byte):
+    numbers = np.random.default_rng(1).integers(0, 200, SHAPE).astype(f"u{bits // 8}")
+    table = np.random.default_rng(2).integers(0, 256, (3, 2**bits), np.uint16)
+    # ImageJ leaves the lower byte zero, libtiff repeats the upper one.
+    tifffile.imwrite(
+        tmp_path / "a.tif", numbers, photometric="palette", colormap=table * (256 + low_byte)
+    )
+    names = ["a.tif"]
+    if bits == 8:
+        picture = Image.fromarray(numbers, mode="P")
+        picture.putpalette(table.T.astype(np.uint8).ravel())
+        for name in ("a.png", "a.bmp"):
+            picture.save(tmp_path / name)
+            names.append(name)
+    for name in names:
+        path = str(tmp_path / name)
+        np.testing.assert_array_equal(read_annotation(path, by_colour=False), numbers)
+        np.testing.assert_array_equal(read_annotation(path), table.T[numbers])
+
+
 def written(write, *arguments, cut=None, **settings):
     """A function that writes a file, and cuts its end off."""
 

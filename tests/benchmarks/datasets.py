@@ -20,9 +20,10 @@ from snakemake.utils import update_config
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "lib"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
-from tessera.classes import ClassTable, encode
+from tessera.annotations import Image, read_mask
+from tessera.classes import DECLARED, ClassTable
 from tessera.preparation import prepared
-from tessera.readers import read_annotation, read_micrograph
+from tessera.readers import read_micrograph
 from tessera.studies import WHOLE, Study
 
 ROOT = Path(__file__).parents[2]
@@ -92,13 +93,14 @@ def test_shards(study: Study, fold: str) -> list[str]:
 def examples(study: Study, shards: list[str]) -> list[Example]:
     """The micrographs of shards with their masks, in the order of the workflow's pages."""
     keys = study.config
-    table = ClassTable.from_config(keys["classes"], keys["ignore"], keys["other"])
+    table = ClassTable.from_config(**{key: keys[key] for key in DECLARED})
     read = []
     for shard in shards:
         pairs = zip(study.raw_rows(shard, "image"), study.raw_rows(shard, "mask"), strict=True)
         for image, mask in pairs:
             pixels = read_micrograph(image["path"], image["key"], image["frame"]).pixels
             pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-            drawn = read_annotation(mask["path"], mask["key"], mask["frame"])
-            read.append(Example(image["micrograph"], pixels, encode(drawn, table)))
+            drawn_on = Image(Path(image["path"]).name, pixels.shape)
+            codes = read_mask(mask, table, drawn_on).codes
+            read.append(Example(image["micrograph"], pixels, codes))
     return read

@@ -3,6 +3,7 @@ Annotations of a shard into class codes, one page a micrograph.
 
 INPUTS:
     the shard's raw masks; ancient, because their content decides (param `sha256`), not their time
+    results/micrographs/{shard}.tsv, where a mask is a JSON of regions: the size that they are drawn in
 
 OUTPUTS:
     results/masks/{shard}.tif, results/masks/{shard}.tsv: annotated shards only
@@ -11,7 +12,8 @@ OUTPUTS:
 
 rule annotate:
     input:
-        ancient(raw_files("mask")),
+        raw=ancient(raw_files("mask")),
+        micrographs=drawn_on,
     output:
         pages="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",

@@ -1,4 +1,4 @@
-"""Frames of a stack, as a cell of the sheet names them."""
+"""What a cell of the sheet names inside a file: frames of a stack, pictures of a JSON."""
 
 NO_FRAME = -1
 """The frame of a file that is no stack."""
@@ -19,3 +19,8 @@ def frame_numbers(text: str) -> list[int]:
         first, _, last = part.partition("-")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def is_json(path: str) -> bool:
+    """Whether an annotation is a JSON of regions; by its name, for that is known before any job."""
+    return path.lower().endswith(".json")

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from tessera import folds, sheets
-from tessera.classes import ClassTable
+from tessera.classes import DECLARED, ClassTable
 from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
@@ -104,7 +104,7 @@ def _check_config(config: dict[str, Any], plan: Plan | None) -> None:
     schema = _schema(CONFIG)
     raise_if(Problem("config", "schema", fault) for fault in faults(config, schema))
     try:
-        ClassTable.from_config(config["classes"], config["ignore"], config["other"])
+        ClassTable.from_config(**{key: config[key] for key in DECLARED})
     except ValueError as error:
         raise BadInput([Problem("config", "classes", str(error))]) from error
     if plan is None:

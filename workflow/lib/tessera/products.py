@@ -18,7 +18,8 @@ GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
 """What a job waits for, or reads settings from: no pixel reaches it there. The settings themselves
 are in its params."""
 
-RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
+TABLE = "micrographs/{shard}.tsv"
+RECORDED = ("micrographs/{shard}.tif", TABLE)
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
 METADATA = "micrographs/{shard}.metadata.json"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
@@ -213,7 +214,12 @@ STEPS: dict[str, Step] = {
         (*RECORDED, LANDMARKS, METADATA),
         raw="image",
     ),
-    "annotate": Step(_shards("annotated"), ANNOTATED, raw="mask"),
+    "annotate": Step(
+        _shards("annotated"),
+        ANNOTATED,
+        lambda study, names: _of(filter(study.draws_regions, names.values()), TABLE),
+        raw="mask",
+    ),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
         ("normalised/{shard}.tif",),

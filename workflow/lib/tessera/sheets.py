@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from tessera.frames import NO_FRAME, frame_numbers
+from tessera.frames import NO_FRAME, frame_numbers, is_json
 from tessera.problems import Problem, raise_if
 from tessera.schemas import faulty
 
@@ -63,6 +63,7 @@ def expand(
     folder = os.path.dirname(sheet)  # noqa: PTH120 - cells stay strings, 100,000 Paths cost seconds
     for column in ("image", "mask"):
         rows[column], rows[f"{column}_key"] = _paths(rows[column], folder)
+    rows["mask_key"] = _pictures(rows)
     contained = rows["label"].str.contains("::", regex=False)
     paths, rows["label_key"] = _paths(rows["label"].where(contained, ""), folder)
     rows["label"] = rows["label"].where(~contained, paths)
@@ -122,8 +123,25 @@ def _paths(cells: pd.Series, folder: str) -> tuple[list[str], list[str]]:
     return paths, [key for _, _, key in parts]
 
 
+def _pictures(rows: pd.DataFrame) -> list[str]:
+    """Keys of masks, those of frames in a JSON with their number; empty if they do not ask for it.
+
+    Without, all frames of a stack would have the annotation of one.
+    """
+    keys = rows["mask_key"].tolist()
+    for at, (path, frame) in enumerate(zip(rows["mask"], rows["frame"], strict=True)):
+        if frame != NO_FRAME and is_json(path):
+            keys[at] = keys[at].replace("{frame}", str(frame)) if "{frame}" in keys[at] else ""
+    return keys
+
+
 def _clashes(rows: pd.DataFrame, sheet: str) -> Iterator[Problem]:
     """Ids that occur twice, groups of two uses or folds, `{frame}` in a row without frames."""
+    framed = rows["frame"] != NO_FRAME
+    without = framed & rows["mask"].map(is_json) & (rows["mask_key"] == "")
+    for micrograph in rows.loc[without, "micrograph"]:
+        what = "a JSON has no frames; name the picture of each, as in file.json::slice-{frame}.tif"
+        yield Problem(micrograph, sheet, what)
     doubled = rows.loc[rows["micrograph"].duplicated(), "micrograph"].unique()
     for micrograph in doubled:
         yield Problem(micrograph, sheet, "this id occurs more than once")

@@ -15,14 +15,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
 from tessera import cohorts
+from tessera.classes import DECLARED
 from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
+from tessera.frames import is_json
 from tessera.planning import OPEN, Plan, filled, is_open
 from tessera.shards import assign_shards
 
@@ -187,6 +190,10 @@ class Study:
         cells = (self.cells_of(shard, name) for name in names.values())
         return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
+    def draws_regions(self, shard: str) -> bool:
+        """Whether annotations of a shard are regions, drawn on micrographs whose size they need."""
+        return any(is_json(path) for path in self.cells_of(shard, "mask"))
+
     def placement(self, shards: list[str]) -> list[dict[str, Any]]:
         """Name, group, annotated, use and fold of shards, for the scripts that handle many."""
         return self.shards.loc[shards].reset_index().to_dict("records")
@@ -299,7 +306,7 @@ class Study:
             # As pairs: the order of classes is their code, and a mapping's order reaches no digest.
             block["classes"] = [list(pair) for pair in self.config["classes"].items()]
         if step == "annotate":
-            block |= {key: self.config[key] for key in ("ignore", "other")}
+            block |= {key: self.config[key] for key in DECLARED if key != "classes"}
         return block
 
     def _calibrated(self) -> dict[str, Any]:
@@ -335,6 +342,18 @@ def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
         "columns": [column, *names],
         "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
+
+
+def _annotations(study: Study, shard: str) -> Ancestry:
+    """What decides the masks of a shard; where regions are drawn, the micrographs too."""
+    if not study.draws_regions(shard):
+        return _raw(study, shard, "mask")
+    ancestry = _raw(study, shard, "mask", "image_key")
+    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
+    drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
+    for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
+        cells.extend(of)
+    return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}
 
 
 def _reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
@@ -397,7 +416,7 @@ cohorts: labelled micrographs of each cohort, where there are several.
 
 ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
-    "annotate": lambda study, shard: _raw(study, shard, "mask"),
+    "annotate": _annotations,
     "normalise": lambda study, shard: _reads(study, ("ingest", shard)),
     "tile": lambda study, shard: _reads(study, ("normalise", shard), ("annotate", shard)),
     "split": lambda study: {

@@ -78,15 +78,23 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     return replace(recording, pixels=_grey(pixels), axes="YX", **named)
 
 
-def read_annotation(path: str, key: str = "", frame: int = NO_FRAME) -> np.ndarray:
+def read_annotation(
+    path: str, key: str = "", frame: int = NO_FRAME, by_colour: bool = True
+) -> np.ndarray:
     """Read one mask as it was drawn: (rows, columns), or with grey + alpha, RGB or RGBA channels.
+
+    Of a picture with a palette the colours, or else their numbers.
 
     Raises
     ------
     UnreadableFile
         If the file is damaged or of an unknown format.
     """
-    pixels = _read(path, key, frame).pixels
+    recording = _read(path, key, frame)
+    pixels = recording.pixels
+    if recording.palette is not None:
+        numbers, colours = recording.palette
+        pixels = colours[numbers] if by_colour else numbers
     if pixels.dtype == bool:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind not in "ui":

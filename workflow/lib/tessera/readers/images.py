@@ -19,7 +19,14 @@ import PIL.Image
 
 from tessera.frames import NO_FRAME
 from tessera.readers.claims import bytes_of, check_claim
-from tessera.readers.recordings import Recording, UnreadableFile, iso_date, plain, plain_text
+from tessera.readers.recordings import (
+    Palette,
+    Recording,
+    UnreadableFile,
+    iso_date,
+    plain,
+    plain_text,
+)
 
 # `check_claim` takes the place of Pillow's own bound, which large micrographs exceed.
 PIL.Image.MAX_IMAGE_PIXELS = None
@@ -41,6 +48,7 @@ def read(path: str, key: str, frame: int) -> Recording:
         check_claim(bytes_of((*image.size, channels), 4), Path(path).stat().st_size, True)
         said = {name: value for name, value in image.info.items() if name not in ("exif",)}
         exif = {int(tag): value for tag, value in image.getexif().items()}
+        palette = _palette(image) if index == 0 else None
     pixels = imageio.imread(path, plugin="pillow", index=index)
     maker = (plain_text(exif[tag]).strip() for tag in (EXIF_MAKE, EXIF_MODEL) if tag in exif)
     return Recording(
@@ -49,7 +57,19 @@ def read(path: str, key: str, frame: int) -> Recording:
         instrument=" ".join(maker),
         recorded=iso_date(exif.get(EXIF_DATE)),
         metadata=plain({**said, **({"exif": exif} if exif else {})}),
+        palette=palette,
     )
+
+
+def _palette(image: PIL.Image.Image) -> Palette | None:
+    if image.mode != "P":
+        return None
+    numbers = np.asarray(image)
+    # Files may leave out the end of a palette.
+    colours = np.zeros((256, 3), np.uint8)
+    stated = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    colours[: len(stated)] = stated
+    return Palette(numbers, colours)
 
 
 def read_png(path: str, key: str, frame: int) -> Recording:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class UnreadableFile(ValueError):
     """The file is not what the sheet says it is."""
 
 
+class Palette(NamedTuple):
+    """A picture with a palette: (rows, columns) numbers, and the (n, 3) 8-bit colour of each."""
+
+    numbers: np.ndarray
+    colours: np.ndarray
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a file holds.
@@ -57,6 +64,8 @@ class Recording:
         Date and time in ISO 8601; empty where the file states none, or an ambiguous one.
     metadata : dict
         All that the file says of itself, as JSON holds it.
+    palette : Palette, optional
+        Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
     """
 
     pixels: np.ndarray
@@ -68,6 +77,7 @@ class Recording:
     recorded: str = ""
     detector: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    palette: Palette | None = None
 
     @property
     def pixel_size_nm(self) -> float:

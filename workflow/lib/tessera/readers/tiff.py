@@ -16,7 +16,7 @@ import tifffile
 from tessera.frames import NO_FRAME
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
-from tessera.readers.recordings import Recording, UnreadableFile, plain
+from tessera.readers.recordings import Palette, Recording, UnreadableFile, plain
 from tessera.readers.tiff_tags import known
 
 UNCOMPRESSED = 1
@@ -45,8 +45,16 @@ def read(path: str, key: str, frame: int) -> Recording:
             pixels,
             axes="YX" if pixels.ndim == 2 else "YXS",
             metadata=plain(_said(page)),
+            palette=_palette(page, pixels),
             **known(file, page),
         )
+
+
+def _palette(page: tifffile.TiffPage, pixels: np.ndarray) -> Palette | None:
+    if page.colormap is None or page.photometric != tifffile.PHOTOMETRIC.PALETTE:
+        return None
+    # Of 16 bits, the upper eight: some writers repeat them below, some leave those zero.
+    return Palette(pixels, (page.colormap >> 8).T.astype(np.uint8))
 
 
 def _said(page: tifffile.TiffPage) -> dict[str, Any]:
