@@ -48,7 +48,8 @@ def main(results: Path, into: Path, raw: Path | None, cores: str) -> int:
     for line in otherwise(results, recorded):
         print(line)
     prepare(results, into, raw, config)
-    kept = sorted(int(path.name.partition("-")[2]) for path in results.glob("prospective/cohort-*"))
+    tables = results.glob("prospective/cohort-*/networks.tsv")
+    kept = sorted(int(path.parent.name.partition("-")[2]) for path in tables)
     # The networks from before a cohort are made by a run without it.
     for cohorts in (*(cohort - 1 for cohort in kept), config["cohorts"]):
         if not completed(into, cores, cohorts):
