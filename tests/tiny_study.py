@@ -5,9 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,6 +136,16 @@ class TinyStudy:
             check=True,
         )
         return json.loads(done.stdout)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+    """Ask again and again until the answer is not empty, and give it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if result := what():
+            return result
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def draw(folder: Path, micrograph: str, labelled: bool = True) -> dict[str, str]:
