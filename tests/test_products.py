@@ -3,9 +3,9 @@
 import yaml
 
 from builders import study_of
+from grown_studies import FIRST, SECOND, grown
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
-from test_cohorts import FIRST, SECOND, grown
 from tiny_study import ROOT
 
 OWN = {"manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS", "study/raw.tsv"}

@@ -29,6 +29,18 @@ CONFIG = {
     "train": {"channels": [4, 8], "epochs": 2, "batch": 4, "jitter_px": 8, "precision": "fp32"},
     "resources": {"train": {"cpus": 1}, "predict": {"cpus": 1}},
 }
+REPORTED = {"report": ["-"], "audit": ["-"]}
+ONCE = {"summarise": ["-"], **REPORTED}
+FOLD_OF = {"a": "0", "b": "2", "c": "1", "d": "0"}
+"""What GroupKFold makes of four groups of the same size and three folds."""
+PLAN = "results/plan.yaml"
+EVERY_NETWORK = {
+    "train": list("012"),
+    "predict": [*"abcdt", "u+unlabelled"],
+    "evaluate": list("abcdt"),
+    **ONCE,
+}
+"""What a new recipe makes anew."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +188,16 @@ def make_study(folder: Path) -> TinyStudy:
     study.write_sheet(pd.DataFrame(rows))
     study.config.write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
     return study
+
+
+def others(*folds: str) -> list[str]:
+    """The folds of the tiny study but for these."""
+    return sorted(set("012") - set(folds))
+
+
+def in_folds(*folds: str) -> list[str]:
+    """The cross-validated groups of these folds."""
+    return [group for group, fold in FOLD_OF.items() if fold in folds]
 
 
 def jobs(**of: list[str]) -> list[str]:
