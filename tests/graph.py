@@ -1,4 +1,4 @@
-"""Print the graph of a study as JSON, inputs and resources by output, without running anything.
+"""Print the graph of a study as JSON, of every output its job, without running anything.
 
 Snakemake's summary knows the inputs of finished jobs only; its API builds the whole graph.
 """
@@ -12,7 +12,7 @@ from snakemake.api import ConfigSettings, OutputSettings, ResourceSettings, Snak
 
 
 def main(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
-    """Input files and resources of the job that makes each output in the graph."""
+    """Input files, resources and lineage of the job that makes each output in the graph."""
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -26,6 +26,7 @@ def main(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
             str(output): {
                 "input": sorted(map(str, job.input)),
                 "resources": {name: str(value) for name, value in job.resources.items()},
+                "lineage": job.params.get("lineage"),
             }
             for job in workflow._workflow.dag.jobs
             for output in job.output

@@ -139,6 +139,10 @@ class TinyStudy:
         """What the job that makes an output asks for, as far as it is known before a run."""
         return self._graph()[output]["resources"]
 
+    def lineages(self) -> dict[str, str | None]:
+        """Lineage of every output in the graph, where its job has one."""
+        return {output: job["lineage"] for output, job in self._graph().items()}
+
     def _graph(self) -> dict[str, dict]:
         paths = (ROOT / "Snakefile", self.folder, self.config)
         done = subprocess.run(
