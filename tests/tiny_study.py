@@ -1,14 +1,17 @@
 """A study small enough to run the real Snakefile on: specimens of bright squares on noise."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import tifffile
 import yaml
 
 ROOT = Path(__file__).parents[1]
-GRAPH = Path(__file__).parent / "graph.py"
+FORKS = Path(__file__).parent / "snakemake_forks.py"
 SIDE_PX = 80
 CONFIG = {
     "sheet": "data/micrographs.tsv",
@@ -98,13 +101,8 @@ class TinyStudy:
 
     def snakemake(self, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
         """Run Snakemake, and give what it printed on both channels as `stdout`."""
-        return subprocess.run(
-            self.command(*arguments, root=root),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        command = self.command(*arguments, root=root)
+        return forked("snakemake", command[command.index("snakemake") + 1 :])
 
     def run(self, *arguments: str) -> str:
         """Run Snakemake to a good end."""
@@ -144,14 +142,27 @@ class TinyStudy:
         return {output: job["lineage"] for output, job in self._graph().items()}
 
     def _graph(self) -> dict[str, dict]:
-        paths = (ROOT / "Snakefile", self.folder, self.config)
-        done = subprocess.run(
-            [sys.executable, str(GRAPH), *map(str, paths)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        done = forked("graph", list(map(str, (ROOT / "Snakefile", self.folder, self.config))))
+        if done.returncode != 0:
+            raise AssertionError(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@cache
+def forks() -> subprocess.Popen:
+    """What starts Snakemake in a moment, see `snakemake_forks.py`; it ends when we do."""
+    command = [sys.executable, str(FORKS)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def forked(main: str, arguments: list[str]) -> subprocess.CompletedProcess:
+    """Run Snakemake, or print a graph, in a process of its own."""
+    with tempfile.NamedTemporaryFile() as output:
+        asked = {"main": main, "arguments": arguments, "output": output.name}
+        print(json.dumps(asked | {"environment": dict(os.environ)}), file=forks().stdin, flush=True)
+        status = int(forks().stdout.readline())
+        said = Path(output.name).read_text(encoding="utf-8")
+    return subprocess.CompletedProcess([main, *arguments], status, said)
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
