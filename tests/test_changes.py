@@ -12,8 +12,8 @@ import tifffile
 from tiny_study import FOLD_OF, ONCE, REPORTED, ROOT, SIDE_PX, draw, in_folds, jobs, others
 
 
-def test_nothing_is_planned_after_a_run(finished):
-    assert finished.plan() == []
+def test_nothing_is_planned_after_a_run(study):
+    assert study.plan() == []
 
 
 def test_touched_files_plan_nothing(study):

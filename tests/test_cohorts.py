@@ -212,7 +212,7 @@ def test_nothing_but_the_kept_networks_and_the_cohort_decides_a_test():
         ({"normalise": {"low_percentile": 1.0}}, {"prospect", "assess"}),
         ({"code": lambda script: script + "!" * (script == "evaluate.py")}, {"assess"}),
     ],
-    ids=str,
+    ids=["image", "mask", "symmetries", "percentile", "code"],
 )
 def test_what_a_test_reads_decides_it(changes, steps):
     found = grown(FIRST, SECOND)

@@ -56,7 +56,7 @@ def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
         ({"size_px": 64}, {"tile", "calibrate"}),
         ({"batch": 8}, {"train", "calibrate"}),
     ],
-    ids=str,
+    ids=["epochs", "stride_px", "size_px", "batch"],
 )
 def test_an_edited_value_concerns_the_steps_that_use_it(value, steps):
     plan = made()

@@ -12,13 +12,13 @@ OWN = {"manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS", "study/raw.tsv"}
 """What the audit itself writes."""
 
 
-def test_products_are_those_of_the_real_graph(finished, monkeypatch):
-    monkeypatch.chdir(finished.folder)
+def test_products_are_those_of_the_real_graph(study, monkeypatch):
+    monkeypatch.chdir(study.folder)
     config = yaml.safe_load(
-        finished.config.with_name("results").joinpath("study/config.yaml").read_text()
+        study.config.with_name("results").joinpath("study/config.yaml").read_text()
     )
     found = prepared(config, ROOT / "workflow" / "schemas")
-    graph = finished.inputs()
+    graph = study.inputs()
     ours = {f"results/{path}".rstrip("/"): job for job in jobs(found) for path in job.writes}
     # Once there is a plan, no job makes it; none needs the calibration any more.
     assert set(ours) == {*graph, "results/plan.yaml"} - {f"results/{path}" for path in OWN}

@@ -61,15 +61,16 @@ def test_damaged_plan_stops_the_run(study):
     assert "1 fault:" in said
 
 
-def test_tiles_wait_for_the_plan_that_decides_them(fresh):
-    fresh.configure(tile={"size_px": "auto", "stride_px": "auto"})
+def test_tiles_wait_for_the_plan_that_decides_them(study):
+    study.configure(tile={"size_px": "auto", "stride_px": "auto"})
+    (study.folder / PLAN).unlink()
     tiles = "results/tiles/a.parquet"
-    assert PLAN in fresh.inputs()[tiles]
-    fresh.run("--", tiles)
+    assert PLAN in study.inputs()[tiles]
+    study.run("--", tiles)
     # Of 80 px: two tiles across would be smaller than a tile may be.
-    assert "size_px: 64" in (fresh.folder / PLAN).read_text(encoding="utf-8")
-    assert set(pd.read_parquet(fresh.folder / tiles)["row"]) == {0, 16}
-    assert "Nothing to be done" in fresh.run("-n", "--", tiles)
+    assert "size_px: 64" in (study.folder / PLAN).read_text(encoding="utf-8")
+    assert set(pd.read_parquet(study.folder / tiles)["row"]) == {0, 16}
+    assert "Nothing to be done" in study.run("-n", "--", tiles)
 
 
 def test_a_training_says_and_asks_for_what_it_will_take(study):

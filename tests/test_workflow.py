@@ -55,8 +55,8 @@ def test_metrics_are_those_of_the_predicted_masks(finished):
     assert row["iou"].item() == pytest.approx(overlap / union, abs=1e-5)
 
 
-def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(finished):
-    inputs = finished.inputs()
+def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(study):
+    inputs = study.inputs()
     for fold in "012":
         read = {Path(path).name for path in inputs[f"results/networks/seed-0/fold-{fold}.pt"]}
         trained = set(in_folds(*others(fold)))

@@ -152,7 +152,8 @@ class TinyStudy:
 def forks() -> subprocess.Popen:
     """What starts Snakemake in a moment, see `snakemake_forks.py`; it ends when we do."""
     command = [sys.executable, str(FORKS)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, cwd=ROOT)
 
 
 def forked(main: str, arguments: list[str]) -> subprocess.CompletedProcess:
