@@ -48,4 +48,4 @@ def study(finished, tmp_path) -> TinyStudy:
 @pytest.fixture
 def fresh(tmp_path) -> TinyStudy:
     """A study that nothing has run on."""
-    return make_study(tmp_path / "study")
+    return make_study(tmp_path / "fresh")

@@ -56,7 +56,7 @@ def kill(study: TinyStudy, after_jobs: int, delay_s: float, in_training: bool) -
         assert runner.poll() is None, "came to its end before it was killed"
         return trains() or finished_jobs(study) >= after_jobs
 
-    wait_for(is_due, 120)
+    wait_for(is_due, 600)
     until = time.monotonic() + delay_s
     while time.monotonic() < until and not trains():
         time.sleep(0.005)

@@ -166,7 +166,7 @@ def forked(main: str, arguments: list[str]) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess([main, *arguments], status, said)
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
     """Ask again and again until the answer is not empty, and give it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
