@@ -32,7 +32,8 @@ stack: $(READY) ## simulate the stack of 15 micrographs, demo/simulated/images.n
 	$(BIN)/snakemake --snakefile workflow/rules/simulate.smk $(DEMO) --cores all -- simulated/stack.tsv
 
 test: $(READY) $(RUNCRATE) ## set up, run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+	    --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks scale", ARGS=--large)
 	PYTHONPATH=tests:workflow/lib:workflow/scripts $(BIN)/python -m benchmarks.bench $(ONLY) $(ARGS)

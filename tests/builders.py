@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from tessera import schemas, sheets
@@ -94,3 +95,26 @@ def study_of(
     rows = expanded(cells)
     paths = [path for path in (*rows["image"], *rows["mask"]) if path]
     return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code, plan)
+
+
+def lineages(found):
+    """Lineage of every product, by step and what it is of."""
+    return {product: found.lineage(*product) for product in found.products}
+
+
+@st.composite
+def random_sheets(draw):
+    """Many groups of every use that join, and grow, in cohorts, and the config to deal them out.
+
+    Some rows are unlabelled; shards are tiny.
+    """
+    cells = annotated(*((f"cv{i}", draw(st.integers(1, 5))) for i in range(3)))
+    for i in range(draw(st.integers(0, 6))):
+        use = draw(st.sampled_from(["cv", "cv", "train", "test"]))
+        for cohort in draw(st.sets(st.sampled_from("0123"), min_size=1)):
+            mask = {} if draw(st.booleans()) else {"mask": ""}
+            size = draw(st.integers(1, 5))
+            cells += annotated((f"g{i}", size, {"cohort": cohort, "use": use, **mask}))
+    method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
+    split = {"method": method, "folds": 2}
+    return draw(st.permutations(cells)), {"shard_size": 2, "split": split}

@@ -1,4 +1,4 @@
-"""Print the graph of a study as JSON, inputs and resources by output, without running anything.
+"""Print the graph of a study as a line of JSON: of every output its job. Nothing is run.
 
 Snakemake's summary knows the inputs of finished jobs only; its API builds the whole graph.
 """
@@ -6,13 +6,19 @@ Snakemake's summary knows the inputs of finished jobs only; its API builds the w
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from snakemake.api import ConfigSettings, OutputSettings, ResourceSettings, SnakemakeApi
 
 
-def main(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
-    """Input files and resources of the job that makes each output in the graph."""
+def main(arguments: Sequence[str]) -> None:
+    """Print the graph of a study, from the paths of its Snakefile, folder and config."""
+    print(json.dumps(graph(*map(Path, arguments))))
+
+
+def graph(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
+    """Input files, resources and lineage of the job that makes each output."""
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -26,11 +32,8 @@ def main(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
             str(output): {
                 "input": sorted(map(str, job.input)),
                 "resources": {name: str(value) for name, value in job.resources.items()},
+                "lineage": job.params.get("lineage"),
             }
             for job in workflow._workflow.dag.jobs
             for output in job.output
         }
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(*map(Path, sys.argv[1:]))))

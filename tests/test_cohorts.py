@@ -4,78 +4,15 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from builders import SHEET, annotated, config, expanded
-from tessera.cohorts import due, joined, labelled, predecessor, told
-from tessera.studies import WHOLE, Study
-
-FIRST = annotated(
-    ("a", 3), ("b", 3), ("c", 3), ("t", 2, {"use": "test"}), ("s", 2, {"use": "train"})
-)
-SECOND = annotated(
-    ("n", 2, {"cohort": "1"}), ("a", 1, {"cohort": "1"}), ("t", 1, {"cohort": "1", "use": "test"}),
-    ("s", 1, {"cohort": "1", "use": "train"}),
-)  # fmt: skip
-THIRD = annotated(("m", 2, {"cohort": "2"}), ("n", 1, {"cohort": "2"}))
-STATED = {
-    "tile": {"size_px": 64, "stride_px": 32},
-    "train": {"channels": [4, 8], "batch": 4, "epochs": 2, "jitter_px": 8}
-    | {"loss": {"dice": 1.0}, "class_weights": "none"},
-}
-
-
-def study(*cells, kept=(), sha256=None, code=lambda script: script, **blocks):
-    """A study of these rows whose raw files have their own paths as digests; nothing is planned."""
-    rows = expanded([row for of in cells for row in of])
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    stated = {step: {**STATED.get(step, {}), **blocks.pop(step, {})} for step in STATED}
-    digests = {path: path for path in paths} | (sha256 or {})
-    found = Study(rows, SHEET, config(**stated, **blocks), digests, code)
-    return replace(found, kept={of.cohort: of for of in kept})
-
-
-def on_disk(found):
-    """What results/networks holds after a run of a study, and the lineage of its scores."""
-    networks = ((seed, fold) for seed in found.seeds for fold in found.fold_names)
-    return {of: found.lineage("train", *of) for of in networks}, found.lineage("summarise")
-
-
-def kept_by(now, then):
-    """What a study keeps of another that was run before it."""
-    return due(now, *on_disk(then))
-
-
-def grown(*cells, **others):
-    """A study whose cohorts joined one by one, each run to the end."""
-    kept, rows = [], []
-    for of in cells:
-        then = study(*rows, kept=kept, **others) if rows else None
-        rows.append(of)
-        now = study(*rows, kept=kept, **others)
-        found = kept_by(now, then) if then else None
-        kept += [found] if found else []
-    return study(*rows, kept=kept, **others)
-
+from builders import annotated
+from grown_studies import FIRST, SECOND, STUDIES, THIRD, grown, kept_by, on_disk, study
+from tessera.cohorts import due, joined, labelled, told
 
 # ------------------------------------------------------------------------------ before a cohort
 
 
-@st.composite
-def sheets(draw):
-    """Groups of every use that join, and grow, in cohorts."""
-    cells = annotated(*((f"cv{i}", draw(st.integers(1, 4))) for i in range(3)))
-    for i in range(draw(st.integers(1, 6))):
-        use = draw(st.sampled_from(["cv", "cv", "train", "test"]))
-        for cohort in draw(st.sets(st.sampled_from("0123"), min_size=1)):
-            mask = {} if draw(st.booleans()) else {"mask": ""}
-            size = draw(st.integers(1, 3))
-            cells += annotated((f"g{i}", size, {"cohort": cohort, "use": use, **mask}))
-    method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
-    return study(cells, shard_size=2, split={"method": method, "folds": 2})
-
-
-@given(sheets())
+@given(STUDIES)
 @settings(max_examples=8)
 def test_folds_are_append_only(found):
     for cohort in joined(found.rows):
@@ -194,7 +131,7 @@ def test_a_group_that_was_there_is_judged_by_its_own_fold_and_a_new_one_by_all()
     assert found.prospects["1", "a"].rows["micrograph"].tolist() == ["a_1000"]
 
 
-@given(sheets())
+@given(STUDIES)
 @settings(max_examples=8)
 def test_no_kept_network_judges_a_group_that_it_has_learnt_from(found):
     kept = {}
@@ -275,7 +212,7 @@ def test_nothing_but_the_kept_networks_and_the_cohort_decides_a_test():
         ({"normalise": {"low_percentile": 1.0}}, {"prospect", "assess"}),
         ({"code": lambda script: script + "!" * (script == "evaluate.py")}, {"assess"}),
     ],
-    ids=str,
+    ids=["image", "mask", "symmetries", "percentile", "code"],
 )
 def test_what_a_test_reads_decides_it(changes, steps):
     found = grown(FIRST, SECOND)
@@ -291,96 +228,3 @@ def test_scores_depend_on_the_tests_and_on_which_rows_are_of_which_cohort():
     later = [row | {"cohort": "0"} if row["group"] == "t" else row for row in SECOND]
     assert study(FIRST, later).lineage("train", "0", "0") == without.lineage("train", "0", "0")
     assert study(FIRST, later).lineage("summarise") != without.lineage("summarise")
-
-
-# ----------------------------------------------------------------------------------- warm start
-
-WARM = {"train": {"warm_start": True}}
-
-
-def test_without_kept_networks_a_warm_start_is_a_cold_one():
-    for cells in ((FIRST,), (FIRST, SECOND)):
-        cold, warm = study(*cells), study(*cells, **WARM)
-        assert {of: cold.lineage(*of) for of in cold.products} == {
-            of: warm.lineage(*of) for of in warm.products
-        }
-
-
-def test_a_warm_start_is_from_the_same_seed_and_fold_before_the_newest_cohort():
-    found = grown(FIRST, SECOND, THIRD, **WARM)
-    for fold in found.fold_names:
-        start = predecessor(found, "0", fold)
-        earlier = found.before(2)
-        if earlier.learnt("0", fold) == found.learnt("0", fold):
-            assert found.lineage("train", "0", fold) == earlier.lineage("train", "0", fold)
-        else:
-            assert start == (2, found.kept[2].networks["0", fold])
-    cold = study(FIRST, SECOND, THIRD, kept=list(found.kept.values()))
-    assert all(predecessor(cold, "0", fold) is None for fold in "012")
-
-
-def test_a_network_that_a_cohort_leaves_as_it_was_is_not_trained_again():
-    """Held out there, the new group has nothing to teach it."""
-    new = annotated(("n", 2, {"cohort": "1"}))
-    then, found = study(FIRST, **WARM), grown(FIRST, new, **WARM)
-    own = found.shards.loc["n", "fold"]
-    for fold in found.fold_names:
-        same = then.lineage("train", "0", fold) == found.lineage("train", "0", fold)
-        assert same == (fold == own)
-        assert (predecessor(found, "0", fold) is None) == (fold == own)
-
-
-def test_another_recipe_starts_cold():
-    kept = list(grown(FIRST, SECOND, **WARM).kept.values())
-    wider = {"warm_start": True, "channels": [8, 16]}
-    found = study(FIRST, SECOND, kept=kept, train=wider)
-    cold = study(FIRST, SECOND, train={**wider, "warm_start": False})
-    assert found.lineage("train", "0", "0") == cold.lineage("train", "0", "0")
-
-
-def test_no_start_from_a_network_that_has_learnt_what_is_held_out_now():
-    found = grown(FIRST, SECOND, **WARM)
-    kept, folds = list(found.kept.values()), found.before(1).folds["fold"]
-    # A pin on the group's new row alone: before the cohort it had none.
-    elsewhere = str((folds["a"] + 1) % 3)
-    pinned = [row | {"fold": elsewhere} if row["group"] == "a" else row for row in SECOND]
-    moved = study(FIRST, pinned, kept=kept, **WARM)
-    assert moved.folds["fold"]["a"] != moved.before(1).folds["fold"]["a"]
-    assert (
-        "a"
-        in moved.before(1).shards.loc[moved.before(1).training_shards(elsewhere), "group"].tolist()
-    )
-    assert moved.before(1).lineage("train", "0", elsewhere) == kept[0].networks["0", elsewhere]
-    assert predecessor(moved, "0", elsewhere) is None
-
-
-@given(sheets())
-@settings(max_examples=5)
-def test_a_warm_start_has_seen_nothing_that_is_held_out(found):
-    found = replace(
-        found, config={**found.config, "train": {**found.config["train"], **WARM["train"]}}
-    )
-    kept = {}
-    for cohort in joined(found.rows):
-        now = kept_by(
-            replace(found, kept=dict(kept), _lineages={}, _earlier={}), found.before(cohort)
-        )
-        if now is not None:
-            kept[now.cohort] = now
-    found = replace(found, kept=kept, _lineages={}, _earlier={})
-    for fold in found.fold_names:
-        start = predecessor(found, "0", fold)
-        while start is not None:
-            earlier = found.before(start[0])
-            learnt = set(earlier.shards.loc[earlier.training_shards(fold), "group"])
-            held_out = found.shards["fold"] == fold
-            assert not learnt & set(found.shards.loc[held_out, "group"])
-            assert not learnt & set(found.shards.loc[found.shards["use"] == "test", "group"])
-            start = predecessor(earlier, "0", fold)
-
-
-def test_a_study_that_holds_nothing_out_starts_from_its_one_network():
-    cells = annotated(("s", 3, {"use": "train"}), ("t", 2, {"use": "test"}))
-    later = annotated(("r", 3, {"cohort": "1", "use": "train"}))
-    found = grown(cells, later, **WARM)
-    assert predecessor(found, "0", WHOLE) == (1, found.kept[1].networks["0", WHOLE])

@@ -27,8 +27,8 @@ def explained(study, *arguments):
     return done.stdout
 
 
-def test_nothing_to_explain_after_a_run_and_everything_before_one(finished, fresh):
-    assert explained(finished) == "Nothing would run: all is as the study says.\n"
+def test_nothing_to_explain_after_a_run_and_everything_before_one(study, fresh):
+    assert explained(study) == "Nothing would run: all is as the study says.\n"
     assert "would run: nothing has been made yet" in explained(fresh)
 
 

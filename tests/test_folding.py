@@ -10,7 +10,7 @@ from torch import nn
 from tessera.folding import folded, ready
 from tessera.networks import NAMES
 from tessera.stitching import check_local
-from test_stitching import trained_like
+from trained_networks import trained_like
 
 
 @settings(max_examples=25, deadline=None)

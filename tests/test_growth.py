@@ -8,8 +8,7 @@ import torch
 import verify
 from predict import Run, main
 from tessera.files import read_table, write_table
-from test_workflow import FOLD_OF, ONCE, REPORTED
-from tiny_study import TinyStudy, jobs
+from tiny_study import FOLD_OF, ONCE, REPORTED, TinyStudy, jobs
 
 KEPT = "results/prospective/cohort-1"
 NETWORK = "results/networks/seed-0/fold-{}.pt"

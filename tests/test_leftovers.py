@@ -2,9 +2,10 @@
 
 import pytest
 
+from builders import annotated
+from grown_studies import FIRST, SECOND, grown, study
 from tessera.asides import paths_below, set_aside
 from tessera.leftovers import FOLDERS, endangered, leftovers
-from test_cohorts import FIRST, SECOND, annotated, grown, study
 
 UNLABELLED = annotated(("a", 2, {"mask": "", "cohort": "0"}))
 # One path of each form, of the group n that joined in cohort 1.

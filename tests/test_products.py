@@ -3,21 +3,21 @@
 import yaml
 
 from builders import study_of
+from grown_studies import FIRST, SECOND, grown
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
-from test_cohorts import FIRST, SECOND, grown
 
 OWN = {"manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS", "study/raw.tsv"}
 """What the audit itself writes."""
 
 
-def test_products_are_those_of_the_real_graph(finished, monkeypatch):
-    monkeypatch.chdir(finished.folder)
+def test_products_are_those_of_the_real_graph(study, monkeypatch):
+    monkeypatch.chdir(study.folder)
     config = yaml.safe_load(
-        finished.config.with_name("results").joinpath("study/config.yaml").read_text()
+        study.config.with_name("results").joinpath("study/config.yaml").read_text()
     )
     found = prepared(config)
-    graph = finished.inputs()
+    graph = study.inputs()
     ours = {f"results/{path}".rstrip("/"): job for job in jobs(found) for path in job.writes}
     # Once there is a plan, no job makes it; none needs the calibration any more.
     assert set(ours) == {*graph, "results/plan.yaml"} - {f"results/{path}" for path in OWN}

@@ -4,14 +4,11 @@ from functools import cache
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from builders import CELLS_OF_STUDY, VALUES_OF_PLAN, annotated, study_of
-from tessera.digests import digest
-from tessera.planning import OPEN, Plan
+from builders import CELLS_OF_STUDY, annotated, lineages, random_sheets, study_of
 from tessera.studies import WHOLE
 
-VALUES_OF_TILE = {key: VALUES_OF_PLAN[key] for key in OPEN["tile"]}
+STUDIES = random_sheets().map(lambda sheet: study_of(sheet[0], **sheet[1]))
 
 
 def test_every_row_is_in_one_shard():
@@ -31,23 +28,7 @@ def test_what_is_done_with_each_kind_of_shard():
     assert found.shards["fold"].dropna().index.tolist() == [*"abcdef"]
 
 
-@st.composite
-def studies(draw):
-    """Sheets of many groups of every use and cohort, some with unlabelled rows, in tiny shards."""
-    cells = annotated(*((f"cv{i}", draw(st.integers(1, 5))) for i in range(3)))
-    for i in range(draw(st.integers(0, 6))):
-        use = draw(st.sampled_from(["cv", "cv", "train", "test"]))
-        for cohort in draw(st.sets(st.sampled_from("0123"), min_size=1)):
-            name, size = f"g{i}", draw(st.integers(1, 5))
-            mask = {} if draw(st.booleans()) else {"mask": ""}
-            cells += annotated((name, size, {"cohort": cohort, "use": use, **mask}))
-    method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
-    return study_of(
-        draw(st.permutations(cells)), shard_size=2, split={"method": method, "folds": 2}
-    )
-
-
-@given(studies())
+@given(STUDIES)
 @settings(max_examples=15)
 def test_nothing_of_a_group_that_is_held_out_ever_trains(found):
     group = found.shards["group"]
@@ -63,7 +44,7 @@ def test_nothing_of_a_group_that_is_held_out_ever_trains(found):
             assert group[shard] not in set(group[found.training_shards(fold)])
 
 
-@given(studies())
+@given(STUDIES)
 @settings(max_examples=8)
 def test_all_that_may_train_does(found):
     may = found.shards["annotated"] & (found.shards["use"] != "test")
@@ -97,11 +78,6 @@ PER_SHARD = {
     "ingest": "predicted", "normalise": "predicted", "annotate": "annotated", "tile": "annotated",
     "predict": "predicted", "evaluate": "evaluated",
 }  # fmt: skip
-
-
-def lineages(found):
-    """Lineage of every product, by step and what it is of."""
-    return {product: found.lineage(*product) for product in found.products}
 
 
 def test_products_are_those_of_every_step():
@@ -269,83 +245,3 @@ def test_a_group_that_joins_later_leaves_the_network_of_its_fold():
     for fold in after.fold_names:
         same = before.lineage("train", "0", fold) == after.lineage("train", "0", fold)
         assert same == (fold == own)
-
-
-# ---------------------------------------------------------------------------------- the plan
-
-
-def made(**others):
-    """A study whose plan was made from it, as the rule does."""
-    told = {step: study_of(plan=None, **others).identity(step) for step in OPEN}
-    settings = {step: study_of(**others).settings(step) for step in OPEN}
-    return Plan(VALUES_OF_PLAN, {step: {digest(settings[step]): told[step]} for step in OPEN})
-
-
-@pytest.mark.parametrize("stated", [{}, {"tile": {"size_px": 64}}, {"tile": VALUES_OF_TILE}])
-def test_making_the_plan_changes_no_lineage(stated):
-    before = lineages(study_of(plan=None, **stated))
-    assert lineages(study_of(plan=made(**stated), **stated)) == before
-
-
-def test_data_that_join_later_leave_a_plan_and_what_follows_from_it():
-    plan = made()
-    cells = [*CELLS_OF_STUDY, *annotated(("z", 2, {"cohort": "1"}))]
-    before, after = study_of(plan=plan), study_of(cells, plan=plan)
-    for step in OPEN:
-        assert before.identity(step) == after.identity(step)
-    assert before.lineage("tile", "a") == after.lineage("tile", "a")
-    corrected = study_of(sha256={"data/c_001.mask.tif": "corrected"}, plan=plan)
-    assert corrected.lineage("tile", "a") == before.lineage("tile", "a")
-
-
-def test_without_a_plan_all_that_it_will_be_made_from_counts():
-    before = study_of(plan=None)
-    corrected = study_of(sha256={"data/c_001.mask.tif": "corrected"}, plan=None)
-    tested = study_of(sha256={"data/t_001.mask.tif": "corrected"}, plan=None)
-    assert before.lineage("tile", "a") != corrected.lineage("tile", "a")
-    assert before.lineage("tile", "a") == tested.lineage("tile", "a")
-
-
-def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
-    late = annotated(("a", 1, {"cohort": "2"}), ("z", 2, {"cohort": "1"}))
-    found = study_of([*CELLS_OF_STUDY, *late])
-    assert set(found.surveyed) == {*"abcdef", "s"}
-    assert found.surveyed["a"] == ["a_000", "a_001", "a_002"]
-
-
-@pytest.mark.parametrize(
-    ("value", "steps"),
-    [
-        ({"epochs": 3}, {"train"}),
-        ({"stride_px": 48}, {"tile"}),
-        ({"size_px": 64}, {"tile", "calibrate"}),
-        ({"batch": 8}, {"train", "calibrate"}),
-    ],
-    ids=str,
-)
-def test_an_edited_value_concerns_the_steps_that_use_it(value, steps):
-    plan = made()
-    before, after = study_of(plan=plan), study_of(plan=Plan(VALUES_OF_PLAN | value, plan.made))
-    assert {step for step in OPEN if before.identity(step) != after.identity(step)} == steps
-
-
-def test_what_the_config_states_wins():
-    found = study_of(train={"batch": 3})
-    assert found.settings("train")["batch"] == 3
-    assert found.settings("train")["epochs"] == 60
-    assert found.settings("calibrate")["batch"] == 3
-    # The same value as the plan's is no change.
-    plan = made()
-    same = study_of(plan=plan, train={"batch": VALUES_OF_PLAN["batch"]})
-    assert lineages(same) == lineages(study_of(plan=plan))
-
-
-def test_only_what_is_open_waits_for_the_plan():
-    assert study_of().waits_for_plan("tile")
-    closed = study_of(tile=VALUES_OF_TILE)
-    assert not closed.waits_for_plan("tile")
-    assert closed.waits_for_plan("train")
-    # The side of a tile is training's business too.
-    stated = {key: VALUES_OF_PLAN[key] for key in OPEN["train"]}
-    assert study_of(train=stated).waits_for_plan("train")
-    assert not study_of(train=stated, tile=VALUES_OF_TILE).waits_for_plan("train")

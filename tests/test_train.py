@@ -194,11 +194,12 @@ def test_only_gpus_are_compiled_for(monkeypatch, threads, device, asked, compile
     assert found == train.Run(3, "1", device, "tf32", 2, "digest", 2, compiled, False, "before.pt")
 
 
-def test_the_workflow_trains_on_as_many_devices_as_the_config_says(fresh):
+def test_the_workflow_trains_on_as_many_devices_as_the_config_says(study):
     network = "results/networks/seed-0/fold-0.pt"
-    fresh.configure(resources={"train": {"cpus": 2, "devices": 2}})
-    fresh.run("--", network)
-    record = torch.load(fresh.folder / network, weights_only=True)["record"]
+    (study.folder / network).unlink()
+    study.configure(resources={"train": {"cpus": 2, "devices": 2}})
+    study.run("--", network)
+    record = torch.load(study.folder / network, weights_only=True)["record"]
     assert (record["devices"], record["threads"]) == (2, 1)
-    fresh.configure(resources={"train": {"cpus": 2, "devices": 1}})
-    assert "Nothing to be done" in fresh.run("-n", "--", network)
+    study.configure(resources={"train": {"cpus": 2, "devices": 1}})
+    assert "Nothing to be done" in study.run("-n", "--", network)

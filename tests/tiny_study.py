@@ -1,13 +1,19 @@
 """A study small enough to run the real Snakefile on: specimens of bright squares on noise."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +21,7 @@ import tifffile
 import yaml
 
 ROOT = Path(__file__).parents[1]
-GRAPH = Path(__file__).parent / "graph.py"
+FORKS = Path(__file__).parent / "snakemake_forks.py"
 SIDE_PX = 80
 CONFIG = {
     "sheet": "data/micrographs.tsv",
@@ -26,6 +32,18 @@ CONFIG = {
     "train": {"channels": [4, 8], "epochs": 2, "batch": 4, "jitter_px": 8, "precision": "fp32"},
     "resources": {"train": {"cpus": 1}, "predict": {"cpus": 1}},
 }
+REPORTED = {"report": ["-"], "audit": ["-"]}
+ONCE = {"summarise": ["-"], **REPORTED}
+FOLD_OF = {"a": "0", "b": "2", "c": "1", "d": "0"}
+"""What GroupKFold makes of four groups of the same size and three folds."""
+PLAN = "results/plan.yaml"
+EVERY_NETWORK = {
+    "train": list("012"),
+    "predict": [*"abcdt", "u+unlabelled"],
+    "evaluate": list("abcdt"),
+    **ONCE,
+}
+"""What a new recipe makes anew."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +101,8 @@ class TinyStudy:
 
     def snakemake(self, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess:
         """Run Snakemake, and give what it printed on both channels as `stdout`."""
-        return subprocess.run(
-            self.command(*arguments, root=root),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        command = self.command(*arguments, root=root)
+        return forked("snakemake", command[command.index("snakemake") + 1 :])
 
     def run(self, *arguments: str) -> str:
         """Run Snakemake to a good end."""
@@ -124,15 +137,43 @@ class TinyStudy:
         """What the job that makes an output asks for, as far as it is known before a run."""
         return self._graph()[output]["resources"]
 
+    def lineages(self) -> dict[str, str | None]:
+        """Lineage of every output in the graph, where its job has one."""
+        return {output: job["lineage"] for output, job in self._graph().items()}
+
     def _graph(self) -> dict[str, dict]:
-        paths = (ROOT / "Snakefile", self.folder, self.config)
-        done = subprocess.run(
-            [sys.executable, str(GRAPH), *map(str, paths)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        done = forked("graph", list(map(str, (ROOT / "Snakefile", self.folder, self.config))))
+        if done.returncode != 0:
+            raise AssertionError(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@cache
+def forks() -> subprocess.Popen:
+    """What starts Snakemake in a moment, see `snakemake_forks.py`; it ends when we do."""
+    command = [sys.executable, str(FORKS)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, cwd=ROOT)
+
+
+def forked(main: str, arguments: list[str]) -> subprocess.CompletedProcess:
+    """Run Snakemake, or print a graph, in a process of its own."""
+    with tempfile.NamedTemporaryFile() as output:
+        asked = {"main": main, "arguments": arguments, "output": output.name}
+        print(json.dumps(asked | {"environment": dict(os.environ)}), file=forks().stdin, flush=True)
+        status = int(forks().stdout.readline())
+        said = Path(output.name).read_text(encoding="utf-8")
+    return subprocess.CompletedProcess([main, *arguments], status, said)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
+    """Ask again and again until the answer is not empty, and give it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if result := what():
+            return result
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def draw(folder: Path, micrograph: str, labelled: bool = True) -> dict[str, str]:
@@ -163,6 +204,16 @@ def make_study(folder: Path) -> TinyStudy:
     study.write_sheet(pd.DataFrame(rows))
     study.config.write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
     return study
+
+
+def others(*folds: str) -> list[str]:
+    """The folds of the tiny study but for these."""
+    return sorted(set("012") - set(folds))
+
+
+def in_folds(*folds: str) -> list[str]:
+    """The cross-validated groups of these folds."""
+    return [group for group, fold in FOLD_OF.items() if fold in folds]
 
 
 def jobs(**of: list[str]) -> list[str]:
