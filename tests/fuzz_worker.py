@@ -40,9 +40,12 @@ def main():
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     bounded = False
     for line in sys.stdin:
+        before = sum(os.times()[:4])
         result = outcome(*json.loads(line))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answers.write(json.dumps({**result, "peak_mb": peak // 1024}) + "\n")
+        both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        peak = max(resource.getrusage(of).ru_maxrss for of in both)
+        used = {"peak_mb": peak // 1024, "seconds": sum(os.times()[:4]) - before}
+        answers.write(json.dumps({**result, **used}) + "\n")
         answers.flush()
         if not bounded:
             # After the first file, which is whole: the code that reads it is in memory now.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from samples_of_formats import NAN, SAMPLES
-from tessera.readers import FORMATS, STORE, format_of, read_micrograph
+from tessera.readers import FORMATS, STORE, format_of, read_here, read_micrograph
 
 STATED = {
     "pixel_sizes_nm": (NAN, NAN), "instrument": "", "voltage_kv": NAN, "magnification": NAN,
@@ -82,9 +82,9 @@ def takes_one_frame(sample, path):
         return None
     stack = LARGE + np.arange(1, len(LARGE) + 1, dtype=np.uint16)[:, None, None]
     sample.large(path, stack)
-    read_micrograph(str(path), sample.key, 3)  # what is imported takes memory too
+    read_here(str(path), sample.key, 3)  # what is imported takes memory too
     tracemalloc.start()
-    pixels = read_micrograph(str(path), sample.key, 9).pixels
+    pixels = read_here(str(path), sample.key, 9).pixels
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(pixels, stack[9])

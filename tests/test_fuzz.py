@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from samples_of_formats import SAMPLES
 
 EXAMPLES = int(os.environ.get("TESSERA_FUZZ", "12"))
-SECONDS = 5
+SECONDS, HANGS_AFTER = 5, 60
+"""Of computing, and of waiting: another process may be given the processor."""
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 EXTREMES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1]
 
@@ -32,7 +33,7 @@ class Worker:
 
     def __init__(self, sample, whole):
         self.first = (str(whole), sample.key, sample.frame)
-        self.process = None
+        self.process, self.expected = None, None
 
     def __enter__(self):
         self.expected = self.start()
@@ -42,11 +43,12 @@ class Worker:
         self.stop()
 
     def start(self):
+        self.expected = None  # what is read first has to be imported
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
-        return self.ask(*self.first, seconds=60)
+        return self.ask(*self.first)
 
     def stop(self):
         self.process.kill()
@@ -54,21 +56,24 @@ class Worker:
         self.process.stdin.close()
         self.process.stdout.close()
 
-    def ask(self, *what, seconds=SECONDS):
+    def ask(self, *what, seconds=HANGS_AFTER):
         began = time.monotonic()
         self.process.stdin.write(json.dumps(what) + "\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             self.stop()
-            self.start()
+            self.expected = self.start()
             return {"error": f"hangs: no answer after {time.monotonic() - began:.0f} s"}
         answer = self.process.stdout.readline()
         if not answer:
             status = self.process.wait()
             self.stop()
-            self.start()
+            self.expected = self.start()
             return {"error": f"crashes: exit status {status}"}
-        return json.loads(answer)
+        found = json.loads(answer)
+        if found["peak_mb"] > 1024 or (self.expected and found["seconds"] > SECONDS):
+            found["error"] = "takes too much memory or time"
+        return found
 
 
 PLACE = st.floats(0, 1, exclude_max=True)

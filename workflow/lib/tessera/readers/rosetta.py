@@ -59,8 +59,8 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
     if plugin in CHECKS:
         CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
-        module = importlib.import_module(f"rsciio.{plugin}")
-        signal = _chosen(module.file_reader(name, **OPTIONS.get(plugin, {})), key)
+        plugin_of = importlib.import_module(f"rsciio.{plugin}")
+        signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
         data = signal["data"]
         held = Path(path).stat().st_size
         check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
