@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
-from samples_of_formats import NAN, SAMPLES
-from tessera.readers import FORMATS, STORE, format_of, read_here, read_micrograph
+from samples_of_formats import NAN, SAMPLES, STACK, levels
+from tessera.readers import FORMATS, STORE, UnreadableFile, format_of, read_here, read_micrograph
 
 STATED = {
     "pixel_sizes_nm": (NAN, NAN), "instrument": "", "voltage_kv": NAN, "magnification": NAN,
@@ -56,6 +57,23 @@ def test_metadata_is_json_and_says_nothing_of_the_machine(sample, tmp_path):
     assert " at 0x" not in said
     again = json.dumps(read(sample, tmp_path / "file").metadata, allow_nan=False)
     assert said == again
+
+
+@pytest.mark.parametrize(
+    ("shape", "frame"), [((1, 1, 19, 31), -1), ((1, 3, 1, 19, 31), 2), ((3, 1, 1, 19, 31), 2)]
+)
+def test_axes_of_length_one_are_no_frames(tmp_path, shape, frame):
+    stack = levels(shape=shape)
+    zarr.create_array(str(tmp_path / "a.zarr"), data=stack, chunks=shape)
+    pixels = read_micrograph(str(tmp_path / "a.zarr"), frame=frame).pixels
+    np.testing.assert_array_equal(pixels, stack.reshape(-1, 19, 31)[frame])
+
+
+@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.large])
+def test_a_stack_is_refused_where_no_frame_is_named(tmp_path, name):
+    SAMPLES[name].large(tmp_path / "file", STACK)
+    with pytest.raises(UnreadableFile, match="frames"):
+        read_micrograph(str(tmp_path / "file"), SAMPLES[name].key)
 
 
 # --------------------------------------------------------------------------- the table in the docs
