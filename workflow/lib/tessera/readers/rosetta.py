@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import rsciio
 
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
@@ -59,7 +60,7 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
     if plugin in CHECKS:
         CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
-        plugin_of = importlib.import_module(f"rsciio.{plugin}")
+        plugin_of = importlib.import_module(f"{rsciio.__name__}.{plugin}")
         signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
         data = signal["data"]
         held = Path(path).stat().st_size

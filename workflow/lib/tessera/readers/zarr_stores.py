@@ -149,5 +149,6 @@ def _sizes(image: dict[str, Any]) -> tuple[float, float]:
     if not scales:
         return UNKNOWN, UNKNOWN
     sides = (math.prod(number(scale[side]) for scale in scales) for side in (0, 1))
-    height, width = (nanometres(side, axes[at].get("unit")) for at, side in zip((-2, -1), sides))  # noqa: B905
+    units = (axis.get("unit") for axis in axes[-2:])
+    height, width = map(nanometres, sides, units)
     return height, width
