@@ -5,6 +5,7 @@ of it: the pixels' shape, type and digest, the refusal, or the error that should
 """
 
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "lib"))
 
+from tessera import readers
 from tessera.readers import UnreadableFile, read_micrograph
 
 MOST_BYTES = 2**30
@@ -38,18 +40,21 @@ def main():
     # The libraries print; what is said to the test goes out by a way of its own.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    bounded = False
+    # What is imported is no file's; what comes on top of it is.
+    for module in (Path(readers.__file__).parent).glob("[a-z]*.py"):
+        importlib.import_module(f"tessera.readers.{module.stem}")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MOST_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     for line in sys.stdin:
+        before = sum(os.times()[:4])
         result = outcome(*json.loads(line))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answers.write(json.dumps({**result, "peak_mb": peak // 1024}) + "\n")
+        both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        peak = max(resource.getrusage(of).ru_maxrss for of in both)
+        used = {"peak_mb": peak // 1024, "seconds": sum(os.times()[:4]) - before}
+        answers.write(json.dumps({**result, **used}) + "\n")
         answers.flush()
-        if not bounded:
-            # After the first file, which is whole: the code that reads it is in memory now.
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            most = pages * resource.getpagesize() + MOST_BYTES
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            bounded = True
 
 
 if __name__ == "__main__":

@@ -437,7 +437,7 @@ def sfs_item(name, parent, table=0, size=0):
 SAMPLES = {
     "tiff": Sample("TIFF", tiff(), large=tiff_stack()),
     "tiff, deflated tiles": Sample(
-        "TIFF", tiff(tile=(16, 16), compression="zlib", predictor=True), checked=True
+        "TIFF", tiff(tile=(16, 16), compression="zlib", predictor=True)
     ),
     "tiff, lzw": Sample("TIFF", tiff(compression="lzw", rowsperstrip=4)),
     "tiff, pages": Sample("TIFF", tiff(STACK), STACK[2], frame=2),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
-from samples_of_formats import NAN, SAMPLES
-from tessera.readers import FORMATS, STORE, format_of, read_micrograph
+from samples_of_formats import NAN, SAMPLES, STACK, levels
+from tessera.readers import FORMATS, STORE, UnreadableFile, format_of, read_here, read_micrograph
 
 STATED = {
     "pixel_sizes_nm": (NAN, NAN), "instrument": "", "voltage_kv": NAN, "magnification": NAN,
@@ -58,6 +59,23 @@ def test_metadata_is_json_and_says_nothing_of_the_machine(sample, tmp_path):
     assert said == again
 
 
+@pytest.mark.parametrize(
+    ("shape", "frame"), [((1, 1, 19, 31), -1), ((1, 3, 1, 19, 31), 2), ((3, 1, 1, 19, 31), 2)]
+)
+def test_axes_of_length_one_are_no_frames(tmp_path, shape, frame):
+    stack = levels(shape=shape)
+    zarr.create_array(str(tmp_path / "a.zarr"), data=stack, chunks=shape)
+    pixels = read_micrograph(str(tmp_path / "a.zarr"), frame=frame).pixels
+    np.testing.assert_array_equal(pixels, stack.reshape(-1, 19, 31)[frame])
+
+
+@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.large])
+def test_a_stack_is_refused_where_no_frame_is_named(tmp_path, name):
+    SAMPLES[name].large(tmp_path / "file", STACK)
+    with pytest.raises(UnreadableFile, match="frames"):
+        read_micrograph(str(tmp_path / "file"), SAMPLES[name].key)
+
+
 # --------------------------------------------------------------------------- the table in the docs
 
 PAGE_DOCS = Path(__file__).parents[1] / "docs" / "formats.md"
@@ -82,9 +100,9 @@ def takes_one_frame(sample, path):
         return None
     stack = LARGE + np.arange(1, len(LARGE) + 1, dtype=np.uint16)[:, None, None]
     sample.large(path, stack)
-    read_micrograph(str(path), sample.key, 3)  # what is imported takes memory too
+    read_here(str(path), sample.key, 3)  # what is imported takes memory too
     tracemalloc.start()
-    pixels = read_micrograph(str(path), sample.key, 9).pixels
+    pixels = read_here(str(path), sample.key, 9).pixels
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(pixels, stack[9])

@@ -224,6 +224,17 @@ def test_a_key_does_not_lead_out_of_a_zarr_store(tmp_path):
         assert "no array of this store" in refusal(tmp_path / "a.zarr", key)
 
 
+def test_ome_zarr_does_not_lead_out_of_its_store(tmp_path):
+    SAMPLES["zarr"].write(tmp_path / "secret.zarr")
+    SAMPLES["ome-zarr"].write(tmp_path / "a.zarr")
+    said = tmp_path / "a.zarr/.zattrs"
+    for way in ("../secret.zarr", str(tmp_path / "secret.zarr")):
+        attributes = json.loads(said.read_text())
+        attributes["multiscales"][0]["datasets"][0]["path"] = way
+        said.write_text(json.dumps(attributes))
+        assert "no array" in refusal(tmp_path / "a.zarr")
+
+
 def test_a_tvips_stream_is_read_without_the_files_beside_it(tmp_path):
     for name in ("a_000.tvips", "a_001.tvips"):
         SAMPLES["tvips"].write(tmp_path / name)

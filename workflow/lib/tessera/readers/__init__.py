@@ -37,11 +37,14 @@ class Format:
         Whether the first bytes of a file are of this family.
     load : callable
         Gives the reader: imports what it needs only then.
+    apart : bool
+        Whether a damaged file may hang its library, so that it is read in a process of its own.
     """
 
     name: str
     tells: Callable[[bytes], bool]
     load: Callable[[], Reader]
+    apart: bool = False
 
 
 def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recording:
@@ -138,6 +141,21 @@ def format_of(path: str | Path) -> Format:
 
 
 def _read(path: str, key: str, frame: int) -> Recording:
+    if format_of(path).apart:
+        from tessera.readers import apart
+
+        return apart.reader().read(path, key, frame)
+    return read_here(path, key, frame)
+
+
+def read_here(path: str, key: str, frame: int) -> Recording:
+    """Read a file in this process, whatever it is.
+
+    Raises
+    ------
+    UnreadableFile
+        If it cannot be read.
+    """
     known = format_of(path)
     try:
         return known.load()(path, key, frame)
@@ -242,7 +260,7 @@ FORMATS = [
     Format("BMP", _starts(b"BM"), _image),
     Format("NPY", _starts(b"\x93NUMPY"), _npy),
     Format("NPZ or zipped Zarr", _starts(b"PK\x03\x04"), _zip),
-    Format("HDF5 or EMD", _starts(b"\x89HDF"), _hdf5),
+    Format("HDF5 or EMD", _starts(b"\x89HDF"), _hdf5, apart=True),
     Format("DM3 or DM4", _starts(b"\0\0\0\x03", b"\0\0\0\x04"), _rosetta("digitalmicrograph")),
     Format("SER", _starts(b"II\x97\x01"), _rosetta("tia")),
     Format("Bruker BCF", _starts(b"AAMVHFSS"), _rosetta("bruker")),

@@ -12,6 +12,7 @@ from tessera.readers.claims import bytes_of
 from tessera.readers.recordings import Recording, UnreadableFile
 
 LONGEST_HEADER = 65_536
+MOST_CHANNELS = 4
 
 
 class Stack(Protocol):
@@ -40,9 +41,11 @@ def asked(shape: tuple[int, ...], frame: int) -> Any:
     Raises
     ------
     UnreadableFile
-        If there is no such frame.
+        If there is no such frame, or if everything is a stack: that is not read to be refused.
     """
     if frame == NO_FRAME:
+        if len(shape) > 3 or (len(shape) == 3 and shape[-1] > MOST_CHANNELS):
+            raise UnreadableFile(f"shape {tuple(shape)} is a stack, not one picture (frames)")
         return ...
     if len(shape) < 3 or not 0 <= frame < shape[0]:
         raise UnreadableFile(f"there is no frame {frame} in an array of shape {tuple(shape)}")
@@ -51,7 +54,7 @@ def asked(shape: tuple[int, ...], frame: int) -> Any:
 
 def axes_of(shape: tuple[int, ...]) -> str:
     """Letters of the axes of an array that is a picture, or holds one label a frame."""
-    if len(shape) == 3 and shape[-1] <= 4:
+    if len(shape) == 3 and shape[-1] <= MOST_CHANNELS:
         return "YXS"
     return "Q" * (len(shape) - 2) + "YX" if len(shape) > 1 else "Q" * len(shape)
 

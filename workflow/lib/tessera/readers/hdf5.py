@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from tessera.frames import NO_FRAME
-from tessera.readers.arrays import asked, axes_of, frame_of
+from tessera.readers.arrays import axes_of, frame_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, plain
 
@@ -32,7 +33,7 @@ def read(path: str, key: str, frame: int) -> Recording:
         found = container.get(key) if key else None
         if isinstance(found, h5py.Dataset):
             _check(found, path, frame)
-            pixels = frame_of(found, frame)
+            pixels = frame_of(_texts(found), frame)
             sizes = _sizes(found.attrs.get(SIZES_UM))
             said = plain({**found.file.attrs, **found.attrs})
             return Recording(pixels, sizes, axes_of(pixels.shape), metadata=said)
@@ -44,6 +45,15 @@ def read(path: str, key: str, frame: int) -> Recording:
     from tessera.readers import rosetta
 
     return rosetta.reader("emd")(path, key, frame)
+
+
+def _texts(dataset: h5py.Dataset) -> h5py.Dataset | np.ndarray:
+    """Labels as text; what else is no number could be anything."""
+    if not dataset.dtype.hasobject:
+        return dataset
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        raise UnreadableFile(f"{dataset.name} holds no numbers and no texts")
+    return np.asarray(dataset.asstr()[...], str)
 
 
 def _datasets(container: h5py.File, path: str) -> list[str]:
@@ -80,7 +90,7 @@ def _check(dataset: h5py.Dataset, path: str, frame: int) -> None:
     if dataset.chunks is None:
         check_claim(bytes_of(dataset.shape, item), held, False)
         return
-    shape = dataset.shape if asked(dataset.shape, frame) is ... else dataset.shape[1:]
+    shape = dataset.shape if frame == NO_FRAME else dataset.shape[1:]
     check_claim(bytes_of(shape, item), held, True)
     check_claim(bytes_of(dataset.chunks, item), held, True)
     sides = zip(dataset.shape, dataset.chunks, strict=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import rsciio
 
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
@@ -59,8 +60,8 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
     if plugin in CHECKS:
         CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
-        module = importlib.import_module(f"rsciio.{plugin}")
-        signal = _chosen(module.file_reader(name, **OPTIONS.get(plugin, {})), key)
+        plugin_of = importlib.import_module(f"{rsciio.__name__}.{plugin}")
+        signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
         data = signal["data"]
         held = Path(path).stat().st_size
         check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)

@@ -58,14 +58,12 @@ def read_zip(path: str, key: str, frame: int) -> Recording:
 
 
 def _read(store: Any, get: Get, held: int, wanted: tuple[str, int]) -> Recording:
-    key, frame = wanted[0].strip("/"), wanted[1]
-    if ".." in key.split("/"):
-        raise UnreadableFile(f"{key} is no array of this store")
+    key, frame = _within(wanted[0]), wanted[1]
     node, attributes = _node(get, key)
     image = _multiscales(attributes)
     where = key
     if node is None and image:
-        where = "/".join(filter(None, (key, str(image["datasets"][0]["path"]))))
+        where = _within(f"{key}/{image['datasets'][0]['path']}")
         node, _ = _node(get, where)
     if node is None:
         raise UnreadableFile(f"holds no array {where or '(none named)'}; name it: store::array")
@@ -79,10 +77,19 @@ def _read(store: Any, get: Get, held: int, wanted: tuple[str, int]) -> Recording
     lead = next((at for at, side in enumerate(array.shape[:-2]) if side != 1), array.ndim - 2)
     lead = max(lead, 0)
     index = asked(array.shape[lead:], frame)
-    pixels = np.asarray(array[(0,) * lead + ((index,) if index is not ... else (...,))])
+    pixels = np.asarray(array[(*(0,) * lead, index)])
+    while pixels.ndim > 2 and len(pixels) == 1:  # of one channel, or one depth
+        pixels = pixels[0]
     return Recording(
         pixels, _sizes(image), axes_of(pixels.shape), metadata=plain({"attributes": attributes})
     )
+
+
+def _within(key: str) -> str:
+    """A key without the slashes around it, once it is sure not to lead out of the store."""
+    if any(part in ("..", ".") for part in key.split("/")):
+        raise UnreadableFile(f"{key} is no array of this store")
+    return "/".join(filter(None, key.split("/")))
 
 
 def _node(get: Get, key: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -142,5 +149,6 @@ def _sizes(image: dict[str, Any]) -> tuple[float, float]:
     if not scales:
         return UNKNOWN, UNKNOWN
     sides = (math.prod(number(scale[side]) for scale in scales) for side in (0, 1))
-    height, width = (nanometres(side, axes[at].get("unit")) for at, side in zip((-2, -1), sides))  # noqa: B905
+    units = (axis.get("unit") for axis in axes[-2:])
+    height, width = map(nanometres, sides, units)
     return height, width
