@@ -1,92 +1,9 @@
-"""Classes: annotations of every kind to codes; nothing undeclared slips through."""
+"""Classes: a table that says for every value, and every name, what it stands for."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from tessera.classes import IGNORE, ClassTable, palette
-from tessera.values import UndeclaredValues, encode
-
-GREY = ClassTable.from_config({"background": 0, "grain": 128, "pore": 255})
-COLOUR = ClassTable.from_config({"background": 0, "oxide": [255, 0, 0], "metal": [0, 10, 255]})
-
-codes = hnp.arrays(np.uint8, (5, 7), elements=st.integers(0, 2))
-
-
-def drawn(codes, table, dtype=np.uint8):
-    """The annotation in which a mask of codes is drawn: the inverse of `encode`."""
-    values = table.values
-    if not table.is_grey:
-        values = [(value,) * 3 if isinstance(value, int) else value for value in values]
-    return np.array(values, dtype)[codes]
-
-
-@given(codes, st.sampled_from([np.uint8, np.uint16, np.int32, ">u2"]))
-def test_grey_levels(codes, dtype):
-    np.testing.assert_array_equal(encode(drawn(codes, GREY, dtype), GREY), codes)
-
-
-@given(codes)
-def test_colours_of_8_and_16_bits(codes):
-    rgb = drawn(codes, COLOUR)
-    np.testing.assert_array_equal(encode(rgb, COLOUR), codes)
-    np.testing.assert_array_equal(encode(rgb.astype(np.uint16) * 257, COLOUR), codes)
-
-
-@given(codes, st.integers(0, 255))
-def test_alpha_carries_no_class(codes, alpha):
-    for table in (GREY, COLOUR):
-        annotation = np.atleast_3d(drawn(codes, table))
-        with_alpha = np.dstack([annotation, np.full(codes.shape, alpha, np.uint8)])
-        np.testing.assert_array_equal(encode(with_alpha, table), codes)
-
-
-@given(codes)
-def test_grey_drawn_in_colour(codes):
-    np.testing.assert_array_equal(encode(np.dstack([drawn(codes, GREY)] * 3), GREY), codes)
-
-
-def test_ignored_pixels_get_their_own_code():
-    table = ClassTable.from_config({"background": 0, "grain": 1}, ignore=7)
-    assert encode(np.array([[0, 1, 7]]), table).tolist() == [[0, 1, IGNORE]]
-    table = ClassTable.from_config({"background": 0, "grain": 1}, ignore=[9, 9, 0])
-    assert encode(np.array([[[0, 0, 0], [9, 9, 0]]], np.uint8), table).tolist() == [[0, IGNORE]]
-
-
-def test_other_takes_what_is_not_declared():
-    table = ClassTable.from_config({"background": 0, "grain": 1, "rest": 2}, 9, other="rest")
-    assert encode(np.array([[0, 1, 2, 9, 77, 300]]), table).tolist() == [[0, 1, 2, IGNORE, 2, 2]]
-
-
-def test_undeclared_values_are_told_with_their_pixels_most_first():
-    with pytest.raises(UndeclaredValues, match=r"3 \(2 px\), 127 \(1 px\)") as caught:
-        encode(np.array([[0, 127, 3, 3, 255]], np.uint8), GREY)
-    assert caught.value.values == [(3, 2), (127, 1)]
-    with pytest.raises(UndeclaredValues) as caught:
-        encode(np.array([[[0, 0, 0], [0, 0, 1]]], np.uint8), COLOUR)
-    assert caught.value.values == [((0, 0, 1), 1)]
-
-
-def test_a_level_beyond_the_dtype_is_no_other_level():
-    table = ClassTable.from_config({"background": 0, "grain": 256})
-    with pytest.raises(UndeclaredValues):
-        encode(np.array([[1]], np.uint8), table)
-    assert encode(np.array([[0, 256]], np.uint16), table).tolist() == [[0, 1]]
-
-
-@pytest.mark.parametrize(
-    ("annotation", "table", "what"),
-    [
-        (np.zeros((2, 3), np.uint8), COLOUR, "grey"),
-        (np.zeros((2, 3, 3), np.float32), COLOUR, "float32"),
-        (np.zeros((2, 3, 5), np.uint8), GREY, r"\(2, 3, 5\)"),
-    ],
-)
-def test_what_is_no_annotation_is_refused(annotation, table, what):
-    with pytest.raises(ValueError, match=what):
-        encode(annotation, table)
+from tessera.classes import IGNORE, ClassTable, Instances, palette
 
 
 @pytest.mark.parametrize(
@@ -104,14 +21,62 @@ def test_tables_that_contradict_themselves_are_refused(classes, ignore, other, w
         ClassTable.from_config(classes, ignore, other)
 
 
-def test_codes_follow_the_order_of_declaration():
-    table = ClassTable.from_config({"b": 9, "a": 3})
-    assert (table.names, len(table)) == (("b", "a"), 2)
-    assert encode(np.array([[3, 9]]), table).tolist() == [[1, 0]]
-
-
 def test_colours_of_neighbouring_codes_differ():
     assert palette(2).tolist() == [[0, 0, 0], [230, 159, 0]]
     assert len(np.unique(palette(8), axis=0)) == 8
     assert (palette(20)[1:] != palette(20)[:-1]).any(axis=1).all()
     assert palette(20)[1:].any(axis=1).all()
+
+
+EDGED = {"a": 0, "b": 1, "edge": 2}
+
+
+@pytest.mark.parametrize(
+    ("further", "what"),
+    [
+        ({"ignore": "b"}, "`ignore: b` is a class"),
+        ({"other": "b", "nearest": True}, "`other: b` and `nearest: true` both say"),
+        ({"nearest": True, "unlabelled": "ignore"}, "`nearest: true` and `unlabelled: ignore`"),
+        ({"other": "a", "unlabelled": "ignore"}, "`other: a` and `unlabelled: ignore`"),
+        ({"nearest": True, "instances": {"class": "b"}}, "a label map has no nearest"),
+        ({"instances": {"class": "c"}}, "`instances: class: c` is none of the classes"),
+        ({"instances": {"class": "a"}}, "is the background"),
+        ({"instances": {"class": "b", "boundary": "c"}}, "boundary: c` is none of"),
+        ({"instances": {"class": "b", "boundary": "b"}}, "a class of its own"),
+        ({"instances": {"class": "b", "boundary": "a"}}, "a class of its own"),
+        ({"instances": {"class": "b", "outlines": True}}, "needs a `boundary`"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(further, what):
+    with pytest.raises(ValueError, match=what):
+        ClassTable.from_config(EDGED, **further)
+
+
+def test_instances_are_a_class_and_their_boundary_another():
+    block = {"class": "b", "boundary": "edge", "outlines": True}
+    assert ClassTable.from_config(EDGED, instances=block).instances == Instances(1, 2, True)
+    assert ClassTable.from_config(EDGED, instances={"class": "b"}).instances == Instances(1)
+
+
+def test_names_of_regions_are_those_of_classes():
+    table = ClassTable.from_config(EDGED, ignore="unsure")
+    assert [table.code_of_region(name) for name in (*EDGED, "unsure")] == [0, 1, 2, IGNORE]
+    with pytest.raises(ValueError, match="'B' is none of the classes a, b, edge"):
+        table.code_of_region("B")
+    with pytest.raises(ValueError, match="'B' is none"):  # what is drawn is not left out
+        ClassTable.from_config(EDGED, unlabelled="ignore").code_of_region("B")
+    assert ClassTable.from_config(EDGED, other="edge").code_of_region("B") == 2
+
+
+@pytest.mark.parametrize(
+    ("classes", "further", "by_colour"),
+    [
+        ({"a": 0, "b": 1}, {}, False),
+        ({"a": 0, "b": [1, 1, 1]}, {}, True),
+        ({"a": 0, "b": 1}, {"ignore": [9, 9, 9]}, True),
+        ({"a": 0, "b": 1}, {"ignore": "unsure"}, False),
+        ({"a": 0, "b": [1, 1, 1]}, {"instances": {"class": "b"}}, False),
+    ],
+)
+def test_a_palette_goes_by_colour_as_soon_as_a_colour_is_declared(classes, further, by_colour):
+    assert ClassTable.from_config(classes, **further).by_colour == by_colour

@@ -53,6 +53,14 @@ def test_an_image_and_a_cell():
     )
 
 
+def test_an_image_that_regions_are_drawn_on():
+    cells = [{**row, "mask": "all.json"} if row["mask"] else row for row in CELLS_OF_STUDY]
+    after = study_of(cells, sha256={"data/a_000.tif": "other"})
+    found = explained(study_of(cells), after)
+    assert list(found) == ["image of a_000 changed"]
+    assert found["image of a_000 changed"].startswith("annotate a; ingest a; normalise a; tile a")
+
+
 def test_a_setting_and_where_it_counts():
     found = explained(study_of(), study_of(train={"weight_decay": 0.5}))
     assert list(found) == ["config changed, train: weight_decay: 0.01, now 0.5"]

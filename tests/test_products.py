@@ -2,7 +2,7 @@
 
 import yaml
 
-from builders import study_of
+from builders import CELLS_OF_STUDY, study_of
 from grown_studies import FIRST, SECOND, grown
 from tessera.preparation import prepared
 from tessera.products import GATES, STEPS, jobs
@@ -40,6 +40,16 @@ def test_every_step_has_jobs_and_none_reads_what_comes_after_it():
             made |= set(job.writes)
             rules.add(job.rule)
     assert rules == set(STEPS)
+
+
+def test_masks_of_regions_read_the_table_of_their_micrographs():
+    cells = [
+        {**row, "mask": "all.JSON::x"} if row["group"] == "a" and row["mask"] else row
+        for row in CELLS_OF_STUDY
+    ]
+    read = {job.id: job.reads for job in jobs(study_of(cells)) if job.rule == "annotate"}
+    assert read["annotate/a"] == ("micrographs/a.tsv",)
+    assert {reads for id, reads in read.items() if id != "annotate/a"} == {()}
 
 
 def test_names_of_jobs_are_unique():

@@ -1,13 +1,11 @@
-"""Regions: known shapes cover known pixels, the file orders them, faults are told at once."""
+"""Regions: known shapes cover known pixels, the order of the file counts, all faults are told."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
 from pycocotools import mask as run_lengths
 from scipy import ndimage
-from scipy.ndimage import binary_dilation, binary_erosion
 
 from tessera.classes import IGNORE, ClassTable
 from tessera.regions import Ellipse, Pixels, Polygons, Region, draw
@@ -38,6 +36,18 @@ def test_a_box_from_edge_to_edge_covers_the_pixels_between(top, left, bottom, ri
     np.testing.assert_array_equal(found, expected)
 
 
+def distance(outline, shape):
+    """Of each pixel's centre from an outline."""
+    row, column = np.mgrid[: shape[0], : shape[1]] + 0.5
+    nearest = np.full(shape, np.inf)
+    for (r0, c0), (r1, c1) in zip(outline, outline[1:] + outline[:1], strict=True):
+        squared = (r1 - r0) ** 2 + (c1 - c0) ** 2 or 1.0
+        along = np.clip(((row - r0) * (r1 - r0) + (column - c0) * (c1 - c0)) / squared, 0, 1)
+        off = np.hypot(row - r0 - along * (r1 - r0), column - c0 - along * (c1 - c0))
+        nearest = np.minimum(nearest, off)
+    return nearest
+
+
 corners = st.tuples(st.floats(0, 30), st.floats(0, 40)).map(lambda at: tuple(np.round(at, 2)))
 
 
@@ -45,18 +55,12 @@ corners = st.tuples(st.floats(0, 30), st.floats(0, 40)).map(lambda at: tuple(np.
 def test_a_pixel_belongs_to_a_polygon_if_its_centre_lies_inside(outline):
     found = drawn(region("particle", Polygons([np.array(outline)]))).codes
     row, column = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
-    crossings, nearest = np.zeros(SHAPE, int), np.full(SHAPE, np.inf)
+    crossings = np.zeros(SHAPE, int)
     for (r0, c0), (r1, c1) in zip(outline, outline[1:] + outline[:1], strict=True):
-        length = np.hypot(r1 - r0, c1 - c0)
-        if length == 0:
-            continue
-        along = np.clip(((row - r0) * (r1 - r0) + (column - c0) * (c1 - c0)) / length**2, 0, 1)
-        off = np.hypot(row - r0 - along * (r1 - r0), column - c0 - along * (c1 - c0))
-        nearest = np.minimum(nearest, off)
         if r0 != r1:
             between = (min(r0, r1) <= row) & (row < max(r0, r1))
             crossings += between & (column < c0 + (row - r0) / (r1 - r0) * (c1 - c0))
-    clear = nearest > 1e-6  # centres on the outline are the next test's
+    clear = distance(outline, SHAPE) > 1e-6  # centres on the outline are the next test's
     np.testing.assert_array_equal(found[clear], (crossings % 2)[clear])
 
 
@@ -67,21 +71,17 @@ def test_centres_on_the_outline_belong_to_it():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_polygons_are_those_of_coco_and_pillow_but_for_their_rims(seed):
+def test_polygons_are_those_of_cocos_own_library_but_for_few_pixels_on_the_rim(seed):
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, 12))
     radii = rng.uniform(20, 45, 12)
     outline = np.column_stack([50 + radii * np.sin(angles), 60 + radii * np.cos(angles)])
     found = drawn(region("particle", Polygons([outline])), shape=(100, 120)).codes > 0
     flat = outline[:, ::-1].ravel().tolist()
-    coco = run_lengths.decode(run_lengths.frPyObjects([flat], 100, 120))[..., 0] > 0
-    picture = Image.new("1", (120, 100))
-    ImageDraw.Draw(picture).polygon([tuple(at) for at in (outline[:, ::-1] - 0.5)], fill=1)
-    for oracle in (coco, np.asarray(picture)):
-        differ = oracle != found
-        inner, outer = (of(found, np.ones((3, 3))) for of in (binary_erosion, binary_dilation))
-        assert not differ[inner | ~outer].any()
-        assert found.sum() > 1000
+    oracle = run_lengths.decode(run_lengths.frPyObjects([flat], 100, 120))[..., 0] > 0
+    differ = oracle != found
+    assert distance(outline.tolist(), found.shape)[differ].max(initial=0) < 0.5
+    assert differ.sum() < 0.01 * found.sum()
 
 
 @given(

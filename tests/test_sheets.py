@@ -59,6 +59,17 @@ def test_numbers_of_frames_are_padded_so_that_ids_sort_like_frames():
     assert rows["frame"].is_monotonic_increasing
 
 
+def test_frame_in_the_key_of_a_json():
+    rows = expanded([row(frames="8-10", mask="m.json::slice-{frame}.tif")])
+    assert rows["mask_key"].tolist() == ["slice-8.tif", "slice-9.tif", "slice-10.tif"]
+    assert only(mask="m.json::{frame}")["mask_key"] == "{frame}"
+    assert only(frames="3", mask="m.npz::{frame}")["mask_key"] == "{frame}"
+    for mask in ("m.json", "m.json::slice.tif"):  # one annotation for all frames
+        found = problems_of(expanded, [row(frames="8-9", mask=mask)])
+        assert [name for name, _ in found] == ["a-08", "a-09"]
+        assert "slice-{frame}.tif" in found[0][1]
+
+
 def test_frame_in_the_group():
     rows = expanded([row(frames="8-10", group="run{frame}")])
     assert rows["group"].tolist() == ["run8", "run9", "run10"]

@@ -224,7 +224,50 @@ def test_the_order_of_classes_matters():
     assert not {"ingest", "normalise"} & set(found)
 
 
-@pytest.mark.parametrize("block", [{"ignore": 7}, {"other": "particle"}])
+def drawn_on(cells, group="a"):
+    """The same cells, the masks of a group in one JSON."""
+    return [
+        {**row, "mask": "all.json"} if row["group"] == group and row["mask"] else row
+        for row in cells
+    ]
+
+
+def test_regions_are_drawn_on_micrographs_so_their_masks_follow_these():
+    before, image = study_of(drawn_on(CELLS_OF_STUDY)), "data/a_000.tif"
+    after = study_of(drawn_on(CELLS_OF_STUDY), sha256={image: "other"})
+    assert before.lineage("annotate", "a") != after.lineage("annotate", "a")
+    assert before.lineage("annotate", "b") == after.lineage("annotate", "b")
+    plain = study_of(), study_of(sha256={image: "other"})
+    assert plain[0].lineage("annotate", "a") == plain[1].lineage("annotate", "a")
+
+
+def test_a_corrected_region_ingests_nothing():
+    before = study_of(drawn_on(CELLS_OF_STUDY))
+    after = study_of(drawn_on(CELLS_OF_STUDY), sha256={"data/all.json": "other"})
+    assert before.lineage("annotate", "a") != after.lineage("annotate", "a")
+    for step in ("ingest", "normalise"):
+        assert before.lineage(step, "a") == after.lineage(step, "a")
+
+
+def test_a_micrograph_of_another_name_may_be_another_picture_of_a_json():
+    cells = drawn_on(CELLS_OF_STUDY)
+    renamed = [{**row, "image": row["image"].replace("a_000", "z")} for row in cells]
+    same = {"data/z.tif": "data/a_000.tif"}
+    before, after = study_of(cells), study_of(renamed, sha256=same)
+    assert before.lineage("ingest", "a") == after.lineage("ingest", "a")
+    assert before.lineage("annotate", "a") != after.lineage("annotate", "a")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"ignore": 7},
+        {"other": "particle"},
+        {"nearest": True},
+        {"unlabelled": "ignore"},
+        {"instances": {"class": "particle"}},
+    ],
+)
 def test_what_masks_mean_reaches_masks(block):
     assert {"annotate", "tile", "train"} < set(changed(study_of(**block)))
 

@@ -1,9 +1,9 @@
 """Annotations as COCO keeps them: outlines and run lengths of many pictures in one JSON.
 
 `pictures` lists what a file holds, `picture` takes one out of it. After Lin et al., Microsoft COCO:
-Common Objects in Context, ECCV 2014, DOI 10.1007/978-3-319-10602-1_48; run lengths, compressed or
-not, are decoded by the library that goes with it. `iscrowd` says how a region is stored, and is not
-looked at.
+Common Objects in Context, ECCV 2014, DOI 10.1007/978-3-319-10602-1_48. Run lengths are decoded
+here: the library that goes with it fills what a cut text leaves open with whatever is in memory.
+`iscrowd` says how a region is stored, and is not looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as run_lengths
 
 from tessera.regions import Picture, Pixels, Polygons, Region
 
@@ -75,10 +74,35 @@ def _form(segmentation: Any) -> Polygons | Pixels:
 
 
 def _decoded(encoded: dict[str, Any]) -> np.ndarray:
-    """(rows, columns) bool array of run lengths, column by column."""
+    """(rows, columns) bool array of run lengths, column by column, the first of them outside."""
     (rows, columns), counts = encoded["size"], encoded["counts"]
-    if isinstance(counts, list):
-        if sum(counts) != rows * columns or min(counts) < 0:
-            raise ValueError(f"run lengths of {sum(counts)} px for {rows} x {columns} px")
-        encoded = run_lengths.frPyObjects(encoded, rows, columns)
-    return run_lengths.decode(encoded).astype(bool)
+    counts = np.array(_counts(counts) if isinstance(counts, str) else counts)
+    if counts.dtype.kind not in "iu" or counts.min() < 0 or counts.sum() != rows * columns:
+        raise ValueError(f"run lengths that do not make up {rows} x {columns} px")
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape(columns, rows).T
+
+
+def _counts(text: str) -> list[int]:
+    """Run lengths from their compressed form.
+
+    Five bits a character, the lowest first; the sixth says that more follow, the fifth of the last
+    that the number is negative. From the fourth on, it is the difference from the last but one.
+    """
+    counts: list[int] = []
+    number = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"run lengths with the character {character!r}")
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+        number = shift = 0
+    if shift:
+        raise ValueError("run lengths that end within a number")
+    return counts
