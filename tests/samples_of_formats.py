@@ -60,6 +60,8 @@ class Sample:
         Whether what is read is what was written.
     checked : bool
         Whether the format has checksums, so that no damage to pixels goes unseen.
+    sided : bool
+        Whether the pixels are as many bytes as the sides ask for. Chunks at an edge are larger.
     """
 
     family: str
@@ -71,6 +73,7 @@ class Sample:
     large: Callable[[Path, np.ndarray], None] | None = None
     exact: bool = True
     checked: bool = False
+    sided: bool = True
 
 
 def square(size_nm):
@@ -476,9 +479,11 @@ SAMPLES = {
     "bmp": Sample("BMP", picture("BMP"), levels("u1")),
     "npy": Sample("NPY", npy, large=npy),
     "npz": Sample("NPZ", npz, key="one", large=npz, checked=True),
-    "hdf5": Sample("HDF5", hdf5, known=square(2.5), key="a/one", large=hdf5),
-    "zarr": Sample("Zarr", plain_zarr, large=plain_zarr),
-    "ome-zarr": Sample("OME-Zarr", ome_zarr, known=square(2.5), large=ome_zarr),
+    "hdf5": Sample("HDF5", hdf5, known=square(2.5), key="a/one", large=hdf5, sided=False),
+    "zarr": Sample("Zarr", plain_zarr, large=plain_zarr, sided=False),
+    "ome-zarr": Sample(
+        "OME-Zarr", ome_zarr, known=square(2.5), large=ome_zarr, sided=False
+    ),
     "zipped ome-zarr": Sample(
         "OME-Zarr in a zip file", zipped_zarr, known=square(2.5), large=zipped_zarr, checked=True
     ),

@@ -1,5 +1,9 @@
 """Readers: exact pixels and calibration from every format, `UnreadableFile` from all else."""
 
+import os
+import subprocess
+import sys
+
 import h5py
 import imagecodecs
 import mrcfile
@@ -8,7 +12,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tessera.readers import UnreadableFile, read_annotation, read_micrograph
+from builders import ROOT
+from tessera.readers import (
+    UnreadableFile,
+    apart,
+    read_annotation,
+    read_labels,
+    read_micrograph,
+)
 
 SHAPE = (19, 31)
 
@@ -128,6 +139,43 @@ def test_mrc(tmp_path, dtype):
     check(tmp_path / "stack.mrc", stack[2], frame=2)
     check(tmp_path / "one.mrc", stack[0])
     assert read_micrograph(str(tmp_path / "one.mrc")).pixel_size_nm == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("kind", [h5py.string_dtype(), "S9"])
+def test_labels_of_an_hdf5_are_text(tmp_path, monkeypatch, kind):
+    for folder, names in (("one", ["pit", "Grübchen"]), ("two", ["riss", "pit", "x"])):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)  # paths of a sheet may be relative
+        with h5py.File("a.h5", "w") as file:
+            data = [name.encode() for name in names]
+            file.create_dataset("labels", data=np.array(data), dtype=kind)
+        assert read_labels("a.h5", "labels") == names
+
+
+def test_a_file_that_kills_its_reader_is_refused_and_the_next_one_read(tmp_path):
+    """As libhdf5 does on some damaged files: here the process is killed from outside."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["one"] = grey()
+    check(path, grey(), key="one")
+    apart.reader()._process.kill()
+    apart.reader()._process.wait()
+    check(path, grey(), key="one")
+
+
+def test_what_keeps_its_library_busy_is_ended(tmp_path, monkeypatch):
+    source = "import sys\nsys.stdin.readline()\nfrom tessera.readers.apart import _may_compute\n"
+    source += "_may_compute(0.1)\nwhile True: pass\n"
+
+    def started():
+        return subprocess.Popen(
+            [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "workflow/lib")},
+        )  # fmt: skip
+
+    monkeypatch.setattr(apart, "_started", started)
+    with pytest.raises(UnreadableFile, match="busy without end"):
+        apart.Apart().read(str(tmp_path / "a.h5"), "", -1)
 
 
 def resolution(per_unit, unit, **more):

@@ -1,5 +1,6 @@
 """Files that mean harm: claims beyond all memory, code to be run, other files to be read."""
 
+import ast
 import json
 import pickle
 import struct
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 import zarr
 
+from builders import ROOT, expanded, problems_of
 from samples_of_formats import PAGE, SAMPLES
 from tessera import readers
 from tessera.readers import UnreadableFile, read_annotation, read_micrograph
@@ -280,3 +282,34 @@ def test_a_strip_that_is_missing_is_no_zeros(tmp_path):
             tag.overwrite((*tag.value[:2], 0, *tag.value[3:]))
     assert not tifffile.imread(path)[10:15].any()
     assert "strip or tile 3 of 4 is not in the file" in refusal(path)
+
+
+# ------------------------------------------------------------------------------- names and networks
+
+
+@pytest.mark.parametrize("column", ["micrograph", "group"])
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "..", ".", "a/b", "/tmp/x", "a\\b", "a\n../../x", "a\0b", "~", "-rf", "a b", "ü"],
+)
+def test_no_name_in_a_sheet_leads_out_of_the_results(column, name):
+    """Products are named by ids and groups alone; paths of raw files are only read."""
+    good = {"micrograph": "a", "image": "/etc/../a.tif", "group": "g"}
+    assert len(expanded([good])) == 1
+    found = problems_of(expanded, [good | {column: name}])
+    assert any("does not match" in what for _, what in found)
+
+
+def test_networks_are_loaded_as_weights_only():
+    """And nothing else of the workflow unpickles, but what may make no objects."""
+    calls = []
+    for path in (ROOT / "workflow").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                calls.append((path.stem, ast.unparse(node.func), ast.unparse(node)))
+    loads = [call for _, name, call in calls if name == "torch.load"]
+    assert len(loads) > 0
+    assert all("weights_only=True" in call for call in loads)
+    assert not [call for _, _, call in calls if "allow_pickle=True" in call]
+    unpickles = {stem for stem, name, _ in calls if name in ("pickle.load", "pickle.loads")}
+    assert unpickles == set()

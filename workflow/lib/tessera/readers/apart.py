@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tessera.readers.claims import bytes_of
 from tessera.readers.recordings import Recording, UnreadableFile
 
 COMPUTES_S = 3
@@ -45,7 +46,7 @@ class Apart:
             self._process = _started()
         ask, answer = self._process.stdin, self._process.stdout
         try:
-            ask.write(json.dumps([path, key, frame]).encode() + b"\n")
+            ask.write(json.dumps([str(Path(path).absolute()), key, frame]).encode() + b"\n")
             ask.flush()
             said = json.loads(answer.readline())
             if "refused" not in said:
@@ -86,9 +87,10 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _recording(said: dict[str, Any], answer: BinaryIO) -> Recording:
     dtype, shape = np.dtype(said["dtype"]), tuple(said["shape"])
-    pixels = np.empty(shape, dtype)
-    if answer.readinto(memoryview(pixels).cast("B") if pixels.size else b"") != pixels.nbytes:
+    data = bytearray(bytes_of(shape, dtype.itemsize))
+    if answer.readinto(data) != len(data):
         raise ValueError("the process has died")
+    pixels = np.ndarray(shape, dtype, data)
     sizes = tuple(float(side) for side in said["pixel_sizes_nm"])
     return Recording(pixels, sizes, **{name: said[name] for name in STATED})
 

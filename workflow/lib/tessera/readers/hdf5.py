@@ -96,7 +96,7 @@ def _check(dataset: h5py.Dataset, path: str, frame: int) -> None:
     sides = zip(dataset.shape, dataset.chunks, strict=True)
     n_chunks = math.prod(-(-length // chunk) for length, chunk in sides)
     stored = dataset.id.get_num_chunks()
-    if stored < n_chunks:
+    if stored != n_chunks:
         raise UnreadableFile(f"{dataset.name} has {stored} of its {n_chunks} chunks")
 
 
