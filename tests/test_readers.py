@@ -236,9 +236,16 @@ def test_annotations_keep_their_channels_and_values(tmp_path):
         ("colour.png", colour), ("bits.png", colour[..., 0] > 99), ("sixteen.png", sixteen)
     ):  # fmt: skip
         np.testing.assert_array_equal(read_annotation(str(tmp_path / name)), expected)
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros(SHAPE, np.float32))
-    with pytest.raises(UnreadableFile, match="float32"):
+    tifffile.imwrite(tmp_path / "float.tif", sixteen[..., 0].astype(np.float32), imagej=True)
+    np.testing.assert_array_equal(read_annotation(str(tmp_path / "float.tif")), sixteen[..., 0])
+    broken = np.zeros(SHAPE, np.float32)
+    broken[3, :4] = [0.5, np.nan, np.inf, -1e-9]
+    tifffile.imwrite(tmp_path / "float.tif", broken)
+    with pytest.raises(UnreadableFile, match="float32 mask: 4 px are no whole numbers"):
         read_annotation(str(tmp_path / "float.tif"))
+    np.save(tmp_path / "a.npy", np.zeros(SHAPE, complex))
+    with pytest.raises(UnreadableFile, match="complex128"):
+        read_annotation(str(tmp_path / "a.npy"))
 
 
 def test_colours_of_a_palette_are_read_not_their_numbers(tmp_path):

@@ -1,5 +1,6 @@
 """The real Snakefile on a tiny study: what comes out, and the graphs of studies of other kinds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,37 @@ def test_leave_one_group_out_and_predefined_folds(fresh):
 def test_slurm_profile_plans(fresh):
     done = fresh.snakemake("-n", "--profile", str(ROOT / "profiles/slurm"))
     assert done.returncode == 0, done.stdout
+
+
+def test_regions_are_drawn_on_their_micrographs_by_the_real_rules(fresh):
+    squares = {"a-1": (3, 5), "a-2": (7, 9)}
+    data = {"categories": [{"id": 1, "name": "square"}], "images": [], "annotations": []}
+    for number, (name, (row, column)) in enumerate(squares.items()):
+        data["images"].append({"id": number, "file_name": f"{name}.tif"})
+        left, top, right, bottom = column, row, column + 20, row + 20
+        outline = [left, top, right, top, right, bottom, left, bottom]
+        region = {"id": number, "image_id": number, "category_id": 1, "segmentation": [outline]}
+        data["annotations"].append(region)
+    (fresh.folder / "data/drawn.json").write_text(json.dumps(data), encoding="utf-8")
+    rows = fresh.sheet
+    rows.loc[rows["group"] == "a", "mask"] = ["drawn.json", "drawn.json::a-2.tif"]
+    fresh.write_sheet(rows)
+    fresh.run("results/masks/a.tif", "results/masks/b.tif")
+    made = {path.name for path in (fresh.folder / "results/micrographs").iterdir()}
+    assert made == {
+        "a.tif",
+        "a.tsv",
+        "a.landmarks.parquet",
+        "a.metadata.json",
+    }  # other masks need no micrograph
+    for page, (row, column) in enumerate(squares.values()):
+        expected = np.zeros((SIDE_PX, SIDE_PX))
+        expected[row : row + 20, column : column + 20] = 1
+        found = tifffile.imread(fresh.folder / "results/masks/a.tif", key=page)
+        np.testing.assert_array_equal(found, expected)
+    # A corrected region makes the masks anew, and no micrograph.
+    data["annotations"][0]["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+    (fresh.folder / "data/drawn.json").write_text(json.dumps(data), encoding="utf-8")
+    said = fresh.run("-n", "results/masks/a.tif")
+    assert "Reading the masks of a" in said
+    assert "Reading the micrographs" not in said

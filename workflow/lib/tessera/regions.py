@@ -24,8 +24,8 @@ BEYOND_PX = 1
 FAULTS_SHOWN = 5
 
 Shape = tuple[int, int]
-Where = tuple[np.ndarray, np.ndarray] | np.ndarray
-"""Pixels: their rows and columns, or a (rows, columns) bool array."""
+Where = tuple[np.ndarray, np.ndarray]
+"""Rows and columns of pixels, of which some may come twice."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Polygons:
 
     def pixels(self, shape: Shape) -> Where:
         """The pixels within; `ValueError` if the picture does not hold the outline."""
-        inside = np.zeros(shape, bool)
+        # Not as a mask of the whole picture: a thousand of those take minutes.
+        parts = [np.zeros((2, 0), int)]
         for outline in self.outlines:
             if len(outline) < 3:
                 raise ValueError(f"{len(outline)} corners make no area")
@@ -53,8 +54,9 @@ class Polygons:
                     f"its corner at row {row:g}, column {column:g} is outside of the picture,"
                     f" {shape[0]} x {shape[1]} px"
                 )
-            inside[polygon(*(outline.T - 0.5), shape)] = True
-        return inside
+            parts.append(np.stack(polygon(*(outline.T - 0.5), shape)))
+        rows, columns = np.concatenate(parts, axis=1)
+        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Pixels:
         if self.inside.shape != tuple(shape):
             rows, columns = self.inside.shape
             raise ValueError(f"it is of {rows} x {columns} px, the picture {shape[0]} x {shape[1]}")
-        return self.inside
+        return np.nonzero(self.inside)
 
 
 @dataclass(frozen=True)

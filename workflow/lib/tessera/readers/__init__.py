@@ -100,6 +100,12 @@ def read_annotation(
         pixels = colours[numbers] if by_colour else numbers
     if pixels.dtype == bool:
         return pixels.astype(np.uint8)
+    if pixels.dtype.kind == "f":
+        # ImageJ has no integers of 32 bits.
+        broken = int((~np.isfinite(pixels) | (pixels != np.trunc(pixels))).sum())
+        if broken:
+            raise UnreadableFile(f"a {pixels.dtype} mask: {broken} px are no whole numbers")
+        return pixels.astype(np.int64)
     if pixels.dtype.kind not in "ui":
         raise UnreadableFile(f"a mask of type {pixels.dtype} holds no class values")
     return pixels
