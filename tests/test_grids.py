@@ -62,9 +62,7 @@ def test_nothing_finer_than_the_new_grid_is_left():
     assert abs(inside - 500).max() < 60
 
 
-@given(
-    st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 2**32), st.integers(1, 300)
-)
+@given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 2**32), st.integers(1, 300))
 @settings(max_examples=60)
 def test_masks_hold_the_class_of_most_of_the_area(shape, wanted, seed, strip):
     random = np.random.default_rng(seed)

@@ -28,8 +28,7 @@ def main(
     """Write the masks of `rows`, whose files have the digests `sha256`, to `pages` as codes."""
     problems: list[Problem] = changed_files(rows, sha256)
     records: list[dict[str, Any]] = []
-    # Uncompressed, so that training maps them instead of holding all of them.
-    write_pages(pages, _encoded(rows, sha256, classes, problems, records), compressed=False)
+    write_pages(pages, _encoded(rows, sha256, classes, problems, records), compressed=True)
     write_table(table, pd.DataFrame(records))
     LOG.info("%d masks read", len(records))
 

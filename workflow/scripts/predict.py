@@ -173,9 +173,7 @@ def on_own_grid(
         yield (rows.start, columns.start), torch.from_numpy(part)
 
 
-def side_within(
-    core_px: int, stride: int, shape: tuple[int, int], wanted: tuple[int, int]
-) -> int:
+def side_within(core_px: int, stride: int, shape: tuple[int, int], wanted: tuple[int, int]) -> int:
     """Side, on the wanted grid, of parts that are made from cores of up to `core_px`.
 
     A multiple of the tiles of a file, and at least one: memory follows in no finer step.

@@ -75,13 +75,18 @@ COHORT = "prospective/cohort-{cohort}"
 FORMS: dict[str, Callable[[Study], Callable[[Names], bool]]] = {
     **dict.fromkeys(
         (
-            *("micrographs/{shard}.tif", "micrographs/{shard}.tsv", "normalised/{shard}.tif"),
+            *("micrographs/{shard}.tif", "micrographs/{shard}.tsv"),
+            *("normalised/{shard}.tif", "normalised/{shard}.tsv"),
             "micrographs/{shard}.landmarks.parquet",
         ),
         _all_shards,
     ),
     **dict.fromkeys(
-        ("masks/{shard}.tif", "masks/{shard}.tsv", "tiles/{shard}.parquet"), _shards("annotated")
+        (
+            *("masks/{shard}.tif", "masks/{shard}.tsv"),
+            *("tiles/{shard}.parquet", "tiles/{shard}.tif"),
+        ),
+        _shards("annotated"),
     ),
     "evaluation/{shard}.parquet": _shards("evaluated"),
     "lineages/{shard}.predict": _shards("predicted"),

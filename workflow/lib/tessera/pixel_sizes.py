@@ -113,13 +113,13 @@ def odd_sizes(table: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
     Yields
     ------
     (str, float, float)
-        The micrograph, its size, and the median of the others, in nm.
+        The micrograph, its size, and the median of its group, in nm; of two, the other's.
     """
     for _, of in table.dropna(subset="pixel_size_nm").groupby("group"):
         sizes = of["pixel_size_nm"].to_numpy(float)
         if sizes.size < 2 or sizes.max() < ODD * sizes.min():
             continue
         for at, micrograph in enumerate(of["micrograph"]):
-            others = float(np.median(np.delete(sizes, at)))
+            others = float(np.median(sizes) if sizes.size > 2 else sizes[1 - at])
             if not 1 / ODD < sizes[at] / others < ODD:
                 yield micrograph, float(sizes[at]), others

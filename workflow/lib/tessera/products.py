@@ -19,6 +19,8 @@ GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
 are in its params."""
 
 RECORDED = ("micrographs/{shard}.tif", "micrographs/{shard}.tsv")
+NORMALISED = ("normalised/{shard}.tif", "normalised/{shard}.tsv")
+TILED = ("tiles/{shard}.parquet", "tiles/{shard}.tif")
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
@@ -131,7 +133,7 @@ def _read_by_predict(study: Study, names: Names) -> Iterator[str]:
 
 
 def _read_by_train(study: Study, names: Names) -> Iterator[str]:
-    patterns = ("normalised/{shard}.tif", "masks/{shard}.tif", "tiles/{shard}.parquet")
+    patterns = ("normalised/{shard}.tif", *TILED)
     yield from _of(study.training_shards(names["fold"]), *patterns)
     start = predecessor(study, names["seed"], names["fold"])
     if start is not None:
@@ -183,14 +185,14 @@ STEPS: dict[str, Step] = {
     "annotate": Step(_shards("annotated"), _own(*ANNOTATED), raw="mask"),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        _own("normalised/{shard}.tif"),
+        _own(*NORMALISED),
         _own(*RECORDED),
     ),
     "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], _own("plan.yaml")),
     "tile": Step(
         _shards("annotated"),
-        _own("tiles/{shard}.parquet"),
-        _own("normalised/{shard}.tif", *ANNOTATED),
+        _own(*TILED),
+        _own("normalised/{shard}.tsv", "micrographs/{shard}.tsv", *ANNOTATED),
     ),
     "split": Step(
         _once,
