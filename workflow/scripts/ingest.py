@@ -13,6 +13,7 @@ from tessera.files import write_pages, write_table, written_atomically
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
+from tessera.pixel_sizes import fault, odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import UnreadableFile, read_micrograph
 
@@ -35,6 +36,9 @@ def main(
     with written_atomically(marks) as temporary:
         pd.concat(found, ignore_index=True).to_parquet(temporary, index=False)
     LOG.info("%d micrographs read", len(records))
+    of_one_group = pd.DataFrame(records).assign(group="")
+    for name, size_nm, others_nm in odd_sizes(of_one_group):
+        LOG.warning("%s: pixels of %g nm, the others' %g nm: is it so?", name, size_nm, others_nm)
 
 
 def _read(
@@ -57,6 +61,9 @@ def _read(
         pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
         stated = row["pixel_size_nm"]
         pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
+        if impossible := fault(pixel_size_nm):
+            problems.append(Problem(row["micrograph"], row["path"], impossible))
+            continue
         found.append(landmarks(pixels, pixel_size_nm).assign(page=len(records)))
         records.append(
             {

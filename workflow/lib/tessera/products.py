@@ -242,7 +242,10 @@ STEPS: dict[str, Step] = {
         _read_by_summarise,
     ),
     "report": Step(
-        _once, _own("report.html"), _read_by_report, settings=("report", "split", "train")
+        _once,
+        _own("report.html"),
+        _read_by_report,
+        settings=("report", "split", "normalise", "train"),
     ),
 }
 """What each rule writes and reads: the one place to add a product. In the order of the steps."""
