@@ -1,4 +1,4 @@
-"""Micrographs of two pixel sizes through the scripts: normalised and tiled on one grid, and back."""
+"""Micrographs of two pixel sizes through the scripts: brought to one grid, scored on their own."""
 
 import numpy as np
 import pandas as pd
