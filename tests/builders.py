@@ -76,6 +76,7 @@ CELLS_OF_STUDY = annotated(
 
 
 VALUES_OF_PLAN = {
+    "pixel_size_nm": "keep",
     "size_px": 192,
     "stride_px": 96,
     "channels": [4, 8],

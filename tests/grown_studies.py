@@ -15,6 +15,7 @@ SECOND = annotated(
 )  # fmt: skip
 THIRD = annotated(("m", 2, {"cohort": "2"}), ("n", 1, {"cohort": "2"}))
 STATED = {
+    "normalise": {"pixel_size_nm": "keep"},
     "tile": {"size_px": 64, "stride_px": 32},
     "train": {"channels": [4, 8], "batch": 4, "epochs": 2, "jitter_px": 8}
     | {"loss": {"dice": 1.0}, "class_weights": "none"},

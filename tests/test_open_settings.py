@@ -51,12 +51,13 @@ def test_a_plan_is_made_from_the_first_cohort_without_what_is_only_tested_on():
 @pytest.mark.parametrize(
     ("value", "steps"),
     [
+        ({"pixel_size_nm": 5.0}, {"normalise"}),
         ({"epochs": 3}, {"train"}),
         ({"stride_px": 48}, {"tile"}),
         ({"size_px": 64}, {"tile", "calibrate"}),
         ({"batch": 8}, {"train", "calibrate"}),
     ],
-    ids=["epochs", "stride_px", "size_px", "batch"],
+    ids=["pixel_size_nm", "epochs", "stride_px", "size_px", "batch"],
 )
 def test_an_edited_value_concerns_the_steps_that_use_it(value, steps):
     plan = made()
@@ -83,4 +84,7 @@ def test_only_what_is_open_waits_for_the_plan():
     # The side of a tile is training's business too.
     stated = {key: VALUES_OF_PLAN[key] for key in OPEN["train"]}
     assert study_of(train=stated).waits_for_plan("train")
-    assert not study_of(train=stated, tile=VALUES_OF_TILE).waits_for_plan("train")
+    both = {"train": stated, "tile": VALUES_OF_TILE}
+    # What training reads may be resampled to a size that is planned.
+    assert study_of(**both).waits_for_plan("train")
+    assert not study_of(**both, normalise={"pixel_size_nm": "keep"}).waits_for_plan("train")

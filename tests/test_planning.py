@@ -37,6 +37,7 @@ def survey(number=10, shape=(512, 512), classes=CLASSES, **others):
         "shapes": [shape] * number,
         "pixel_size_nm": 2.5,
         "pixel_sizes_nm": (2.0, 3.0),
+        "grid_nm": 2.5,
         "dtypes": ["uint8"],
         "grey_levels": [3.0, 120.0, 250.0],
         "classes": classes,
@@ -116,6 +117,28 @@ def test_rare_classes_are_weighted_where_nothing_else_counts_them():
     assert planned(loss={"focal": 1.0, "dice": 0.5})["class_weights"] == "none"
 
 
+def test_pixel_sizes_that_are_known_are_brought_to_their_median():
+    assert planned()["pixel_size_nm"] == 2.5
+    unknown = survey(pixel_size_nm=None, pixel_sizes_nm=None, grid_nm=None)
+    assert planned(unknown)["pixel_size_nm"] == "keep"
+    assert planned(pixel_size_nm=4.0)["pixel_size_nm"] == 4.0
+
+
+def test_the_side_of_a_tile_may_be_stated_in_nm():
+    values = planned(size_nm=700.0)
+    assert values["size_px"] == 288  # 280 px, in multiples of 16 or 32
+    assert planned(size_nm=700.0, channels=[4, 8])["size_px"] == 280
+    assert planned(size_nm=700.0, place=around(memory_mb=100))["size_px"] == 288
+    mixed = survey(grid_nm=None)
+    with pytest.raises(
+        ValueError, match=r"700 nm is no number of pixels: pixel sizes are 2 to 3 nm"
+    ):
+        planned(mixed, size_nm=700.0)
+    unknown = survey(pixel_size_nm=None, pixel_sizes_nm=None, grid_nm=None)
+    with pytest.raises(ValueError, match="no pixel size is known; say them in the sheet"):
+        planned(unknown, size_nm=700.0)
+
+
 sizes = st.integers(2, 40).map(lambda n: 16 * n)
 
 
@@ -162,6 +185,7 @@ def test_memory_is_that_of_the_batch():
 
 STATED = {
     "tile": {"size_px": AUTO, "stride_px": AUTO, "seed": 0},
+    "normalise": {"pixel_size_nm": AUTO, "low_percentile": 0.5},
     "train": dict.fromkeys(OPEN["train"], AUTO) | {"optimiser": "adamw"},
     "calibrate": dict.fromkeys(OPEN["calibrate"], AUTO) | {"network": "unet"},
 }
@@ -195,7 +219,7 @@ def test_a_plan_is_read_back_as_it_was_written():
     plan = Plan.parse(text())
     assert plan.values == planned()
     content = yaml.safe_load(text())
-    assert content["pixel_size_nm"] == 2.5
+    assert content["normalise"]["pixel_size_nm"] == 2.5
     assert content["fingerprint"]["classes"]["grain"] == {"share": 0.3, "structure_px": 60.0}
     assert content["fingerprint"]["memory_mb"] == 16_000
 
@@ -239,7 +263,7 @@ def test_planning_again_keeps_the_lineage_of_what_comes_out_the_same():
     [
         ("", "it holds no values"),
         ("tile: {size_px: 64", "it is no YAML"),
-        ("tile: {size_px: 64}", r"it does not say tile.stride_px, train.channels"),
+        ("tile: {size_px: 64}", r"it does not say normalise.pixel_size_nm, tile.stride_px, t"),
         (text().replace("  batch: 16", "  batch: auto"), "it does not say train.batch"),
         (text().replace("prospect of tile", "[]"), "made.tile: no digest by a digest"),
     ],

@@ -10,6 +10,7 @@ import tifffile
 import predict
 from predict import PROBABILITY_STEPS, Run, main
 from tessera.files import write_pages, write_table
+from tessera.grids import Axis, resampled
 from tessera.network_files import save_network
 from tessera.networks import Architecture, build
 from tessera.stitching import entropy
@@ -24,13 +25,21 @@ def shard(tmp_path):
     random = np.random.default_rng(0)
     pages = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
     write_pages(tmp_path / "pages.tif", [(page, 2.0) for page in pages], compressed=False)
-    rows = [{"micrograph": f"m{i}", "page": i, "pixel_size_nm": 2.0} for i in range(2)]
-    write_table(tmp_path / "table.tsv", pd.DataFrame(rows))
+    write_known(tmp_path, SHAPES)
     networks = []
     for number in range(4):
         networks.append(str(tmp_path / f"{number}.pt"))
         save_network(networks[-1], build(Architecture("unet", (4, 6), 1, 3), number), {})
     return tmp_path, networks
+
+
+def write_known(folder, shapes):
+    """The table of micrographs that were recorded in these shapes."""
+    rows = [
+        {"micrograph": f"m{i}", "page": i, "rows": rows, "columns": columns, "pixel_size_nm": 2.0}
+        for i, (rows, columns) in enumerate(shapes)
+    ]
+    write_table(folder / "table.tsv", pd.DataFrame(rows))
 
 
 def predicted(shard, seeds=("0",), mem_mb=ENOUGH_MB, symmetries=1, name="out"):
@@ -66,6 +75,39 @@ def test_memory_decides_no_result(shard, monkeypatch, symmetries):
             assert (large[name] != small[name]).mean() < 1e-3
         else:
             np.testing.assert_allclose(small[name], large[name], rtol=0, atol=2 / PROBABILITY_STEPS)
+
+
+@pytest.mark.parametrize("factor", [0.37, 0.8, 1.9])
+def test_predictions_come_back_on_the_grid_of_the_micrograph(shard, monkeypatch, factor):
+    """In one part or many: the probabilities of the whole, resampled, and all that follows."""
+    folder, networks = shard
+    recorded = [tuple(round(side / factor) for side in shape) for shape in SHAPES]
+    write_known(folder, recorded)
+    large = predicted(shard, ("0", "1"), name="large")
+    monkeypatch.setattr(predict, "core_of", lambda *_: 128)
+    small = predicted(shard, ("0", "1"), name="small")
+    committees = [[predict.load_network(path)] for path in networks[:2]]
+    for number, shape in enumerate(recorded):
+        page = tifffile.imread(folder / "pages.tif", key=number)
+        ((_, whole),) = predict.probabilities(committees, page, 1024)
+        planes = whole.mean(0).numpy()
+        expected = np.stack([resampled(plane, shape) for plane in planes], axis=-1)
+        for files in (large, small):
+            found = files[f"m{number}.probability.tif"]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1.01 / PROBABILITY_STEPS)
+            assert np.array_equal(files[f"m{number}.mask.tif"], found.argmax(axis=-1))
+            assert files[f"m{number}.entropy.tif"].shape == shape
+            assert files[f"m{number}.mask.seed-1.tif"].shape == shape
+
+
+def test_parts_on_another_grid_stay_within_the_cores_that_memory_allows():
+    for shape, wanted in [((900, 900), (3000, 2990)), ((3000, 3100), (1000, 1000))]:
+        side_px = predict.side_within(1024, 16, shape, wanted)
+        assert side_px % 128 == 0
+        for size, to in zip(shape, wanted, strict=True):
+            spans = (slice(at, min(at + side_px, to)) for at in range(0, to, side_px))
+            read = [Axis(size, to).read(span) for span in spans]
+            assert max(-(-of.stop // 16) * 16 - of.start // 16 * 16 for of in read) <= 1024
 
 
 def test_less_memory_makes_smaller_cores(shard):

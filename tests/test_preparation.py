@@ -126,10 +126,11 @@ def test_sheet_that_is_missing_or_no_table_is_named(tmp_path, monkeypatch):
 
 
 PLANNED = """\
+normalise: {pixel_size_nm: 2.5}
 tile: {size_px: 96, stride_px: 48}
 train:
   {channels: [4, 8, 16], batch: 2, epochs: 2, jitter_px: 4, loss: {dice: 1}, class_weights: none}
-made: {tile: {}, train: {}, calibrate: {}}
+made: {normalise: {}, tile: {}, train: {}, calibrate: {}}
 """
 
 
@@ -143,6 +144,23 @@ def test_a_plan_fills_what_is_open(stack):
     found = with_plan(PLANNED, stack, train={"batch": 3})
     assert found.settings("tile")["size_px"] == 96
     assert found.settings("train")["batch"] == 3
+    assert found.settings("normalise")["pixel_size_nm"] == 2.5
+
+
+def test_the_side_of_a_tile_in_nm_is_stated_once_and_is_that_of_the_plan(stack):
+    with pytest.raises(BadInput, match="size_px and size_nm say the same thing twice"):
+        study_of(stack, tile={"size_px": 64, "size_nm": 1000})
+    assert study_of(stack, tile={"size_nm": 1000}).waits_for_plan("tile")
+    planned = PLANNED.replace("stride_px: 48", "stride_px: 48, size_nm: 1000")
+    found = with_plan(planned, stack, tile={"size_nm": 1000})
+    assert found.settings("tile")["size_px"] == 96
+    # Said in pixels it is the same tile.
+    same = with_plan(PLANNED, stack, tile={"size_px": 96})
+    assert same.identity("tile") == found.identity("tile")
+    with pytest.raises(BadInput, match=r"tile.size_nm is 2000 nm, .* made for 1000 nm; delete it"):
+        with_plan(planned, stack, tile={"size_nm": 2000})
+    with pytest.raises(BadInput, match=r"tile.size_nm is gone, .* made for 1000 nm"):
+        with_plan(planned, stack)
 
 
 @pytest.mark.parametrize(

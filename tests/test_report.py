@@ -19,7 +19,7 @@ from tessera.metrics import class_counts, confusion
 from tessera.panels import error_codes, grey, nearest, panel_shape
 from tessera.reports import worst_first
 from tessera.summaries import summary
-from tessera.wording import area, decimals, number, pixel_sizes, validation
+from tessera.wording import area, calibration, decimals, number, pixel_sizes, validation
 
 CLASSES = ["matrix", "a<b"]
 SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column"}
@@ -283,6 +283,19 @@ def test_numbers_in_words():
     assert area(np.nan) == "–"
     assert pixel_sizes(pd.Series([0.1, 0.25, np.nan])) == "0.1–0.25\u202fnm, unknown for 1"
     assert pixel_sizes(pd.Series([np.nan])) == "unknown"
+
+
+def test_a_pixel_size_unlike_its_groups_is_told_loudly():
+    names = [f"m{i}" for i in range(9)]
+    found = pd.DataFrame({"micrograph": names, "group": "a", "pixel_size_nm": 2.0})
+    assert calibration(found) == []
+    found.loc[3, "pixel_size_nm"] = 2000.0
+    ((loud, said, why),) = calibration(found)
+    assert loud
+    assert said == "Pixel sizes to look at: m3 (2000\u202fnm, its group 2)."
+    assert "pixel_size_nm wins" in why
+    many = pd.concat([found] * 7).assign(group=np.repeat(range(7), 9))
+    assert calibration(many)[0][1].endswith(" and 2 more.")
 
 
 def test_plots_of_missing_scores_and_of_many_groups():

@@ -68,3 +68,24 @@ def test_the_sample_is_spread_over_all():
     assert sampled(1) == [0]
     assert sampled(24) == list(range(24))
     assert len(set(sampled(25))) == 24
+
+
+def test_sizes_are_counted_in_the_pixels_that_networks_see():
+    """The same discs at two pixel sizes, brought to one of them."""
+    coarse, fine = discs(20), np.kron(discs(20), np.ones((2, 2), np.uint8))
+    rows = [
+        {"rows": len(mask), "columns": len(mask), "dtype": "uint8", "pixel_size_nm": size_nm}
+        | {"background_px": (mask == 0).sum(), "disc_px": (mask == 1).sum()}
+        for mask, size_nm in ((coarse, 4.0), (fine, 2.0))
+    ]
+    sample = [(mask.astype(float), mask) for mask in (coarse, fine)]
+    table = pd.DataFrame(rows)
+    found = survey(table, table, CLASSES, sample, 4.0)
+    assert found.shapes == [(512, 512), (512, 512)]
+    assert found.grid_nm == 4.0
+    assert found.structure_px == pytest.approx(40, abs=1)
+    assert found.background_blocks == surveyed([coarse]).background_blocks
+    kept = survey(table, table, CLASSES, sample, "keep")
+    assert kept.shapes == [(512, 512), (1024, 1024)]
+    assert kept.grid_nm is None
+    assert kept.structure_px == pytest.approx(80, abs=2)

@@ -19,8 +19,9 @@ def memory(
 ) -> Callable[[], dict[str, Any]]:
     """Prepare `predict.py` for a square page; a trial predicts it into `folder`."""
     table = Path(folder) / "table.tsv"
-    cells = ("micrograph", "page", "pixel_size_nm"), ("large", "0", str(PIXEL_SIZE_NM))
-    table.write_text("".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+    known = {"micrograph": "large", "page": 0, "rows": side_px, "columns": side_px}
+    cells = zip(*(known | {"pixel_size_nm": PIXEL_SIZE_NM}).items(), strict=True)
+    table.write_text("".join("\t".join(map(str, row)) + "\n" for row in cells), encoding="utf-8")
     run = script.Run(mem_mb, "cpu", precision, threads=torch.get_num_threads())
 
     def trial() -> dict[str, Any]:

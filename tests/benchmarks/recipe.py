@@ -261,7 +261,7 @@ def trained(name: str, recipe: Recipe, run: Run, study: Study, work: Path, n_ste
     part = parts_of(recipe)[name]
     recipe = replace(recipe, **part.said)
     names = study.training_shards(run.fold)
-    folders = ("normalised", "masks", "tiles")
+    folders = ("normalised", "tiles", "tiles")
     suffixes = ("tif", "tif", "parquet")
     shards = [
         tuple(

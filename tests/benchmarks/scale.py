@@ -41,6 +41,7 @@ CONFIG = {
     "sheet": "micrographs.tsv",
     "classes": {"background": 0, "particle": 255},
     "device": "cpu",
+    "normalise": {"pixel_size_nm": "keep"},
     "tile": {"size_px": 32, "stride_px": 24},
     "train": {"channels": [4, 8], "epochs": 2, "batch": 4, "jitter_px": 8}
     | {"loss": {"dice": 1}, "class_weights": "none"},

@@ -1,11 +1,13 @@
 """
-Grey levels on a common scale, each micrograph from itself alone.
+Micrographs at a common pixel size, grey levels on a common scale, each from itself alone.
 
 INPUTS:
     results/micrographs/{shard}.tif, .tsv
+    results/plan.yaml, where the config leaves the pixel size open
 
 OUTPUTS:
     results/normalised/{shard}.tif: float32, uncompressed, so that a page can be memory-mapped
+    results/normalised/{shard}.tsv: shape and pixel size of each, and what its grey levels went through
 """
 
 
@@ -13,8 +15,10 @@ rule normalise:
     input:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
+        plan=plan_for("normalise"),
     output:
-        "results/normalised/{shard}.tif",
+        pages="results/normalised/{shard}.tif",
+        table="results/normalised/{shard}.tsv",
     log:
         "results/logs/normalise/{shard}.log",
     conda:
@@ -23,7 +27,7 @@ rule normalise:
     resources:
         **resources_of("normalise"),
     params:
-        **study.settings("normalise"),
+        settings=settled("normalise"),
         lineage=lineage_of("normalise"),
     message:
         "Normalising the micrographs of {wildcards.shard}"

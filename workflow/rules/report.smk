@@ -52,7 +52,7 @@ rule report:
     params:
         **verbatim(study.settings("report")),
         shards=placement_of("predicted"),
-        study=settled_by_step("split", "train"),
+        study=settled_by_step("split", "normalise", "train"),
         cohorts=cohorts_told,
         page=[file_digest(path) for path in page_parts],
         lineage=lineage_of("report"),

@@ -2,22 +2,26 @@
 Where training examples are cut, what each holds and whether it is used.
 
 INPUTS:
-    results/normalised/{shard}.tif, results/masks/{shard}.tif, .tsv
+    results/normalised/{shard}.tsv, results/micrographs/{shard}.tsv, results/masks/{shard}.tif, .tsv
     results/plan.yaml, where the config leaves something open
 
 OUTPUTS:
     results/tiles/{shard}.parquet: one row a tile
+    results/tiles/{shard}.tif: masks on the grid of what is normalised, uncompressed, so that training
+    maps them; a corrected mask does not normalise again
 """
 
 
 rule tile:
     input:
-        normalised="results/normalised/{shard}.tif",
+        normalised="results/normalised/{shard}.tsv",
+        micrographs="results/micrographs/{shard}.tsv",
         masks="results/masks/{shard}.tif",
         table="results/masks/{shard}.tsv",
         plan=plan_for("tile"),
     output:
-        "results/tiles/{shard}.parquet",
+        tiles="results/tiles/{shard}.parquet",
+        masks="results/tiles/{shard}.tif",
     log:
         "results/logs/tile/{shard}.log",
     conda:

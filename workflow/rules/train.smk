@@ -2,8 +2,7 @@
 One network a fold and seed, from the shards of the other folds: no held-out file is an input.
 
 INPUTS:
-    results/normalised/{shard}.tif, results/masks/{shard}.tif, results/tiles/{shard}.parquet of the
-    fold's training shards; results/folds.tsv as the gate of what is not trained yet
+    results/normalised/{shard}.tif, results/tiles/{shard}.parquet, .tif of the fold's training shards; results/folds.tsv as the gate of what is not trained yet
     results/plan.yaml, where the config leaves something open; results/calibration.yaml, where it
     leaves time or memory open
     results/prospective/cohort-{cohort}/networks.tsv, where the networks from before a cohort have to be
@@ -20,7 +19,7 @@ OUTPUTS:
 rule train:
     input:
         normalised=of_training_shards("results/normalised/{shard}.tif"),
-        masks=of_training_shards("results/masks/{shard}.tif"),
+        masks=of_training_shards("results/tiles/{shard}.tif"),
         tiles=of_training_shards("results/tiles/{shard}.parquet"),
         folds=gate,
         plan=plan_for("train"),

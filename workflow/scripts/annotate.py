@@ -37,8 +37,7 @@ def main(
     records: list[dict[str, Any]] = []
     masks = _read(rows, classes, images_of(micrographs), problems)
     raw = dict(zip((row["micrograph"] for row in rows), sha256, strict=True))
-    # Uncompressed, so that training maps them instead of holding all of them.
-    write_pages(pages, _recorded(masks, raw, classes, records), compressed=False)
+    write_pages(pages, _recorded(masks, raw, classes, records), compressed=True)
     write_table(table, pd.DataFrame(records))
     LOG.info("%d masks read", len(records))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.files import map_page, read_page, read_pages, read_table, written_atomically
+from tessera.grids import nearest
 from tessera.logs import LOG, logged_to
 from tessera.metrics import class_counts, confusion
 from tessera.thresholds import otsu_masks
@@ -37,6 +38,8 @@ def main(
         if micrographs is not None and row.micrograph not in micrographs:
             continue
         page, folder = map_page(shard.normalised, row.page), Path(shard.predictions)
+        if page.shape != mask_true.shape:
+            page = nearest(page, mask_true.shape)
         for method, mask_pred in _methods(folder, row.micrograph, page, len(classes)):
             counts = class_counts(confusion(mask_true, mask_pred, len(classes)))
             counted.append(counts.assign(micrograph=row.micrograph, method=method))

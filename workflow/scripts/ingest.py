@@ -15,6 +15,7 @@ from tessera.files import write_pages, write_table, write_text, written_atomical
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
+from tessera.pixel_sizes import fault, odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile, read_micrograph
 
@@ -58,6 +59,9 @@ def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs
     text = json.dumps(list(known.metadata.values()), ensure_ascii=False, allow_nan=False, indent=1)
     write_text(outputs.metadata, text + "\n")
     LOG.info("%d micrographs read", len(known.records))
+    of_one_group = pd.DataFrame(known.records).assign(group="")
+    for name, size_nm, others_nm in odd_sizes(of_one_group):
+        LOG.warning("%s: pixels of %g nm, the others' %g nm: is it so?", name, size_nm, others_nm)
 
 
 def _read(
@@ -79,6 +83,9 @@ def _read(
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
         pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
+        if impossible := fault(pixel_size_nm):
+            problems.append(Problem(row["micrograph"], row["path"], impossible))
+            continue
         page = len(known.records)
         known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
         known.add(row, raw, recording)

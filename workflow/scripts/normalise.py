@@ -1,36 +1,70 @@
-"""Bring the grey levels of a shard's micrographs to a common scale."""
+"""Bring the micrographs of a shard to a common pixel size, and their grey levels to one scale."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from tessera.files import read_pages, read_table, write_pages
-from tessera.intensity import normalised
+from tessera.files import read_pages, read_table, write_pages, write_table
+from tessera.grids import resampled
+from tessera.intensity import check_finite, scale_of, scaled
 from tessera.logs import LOG, logged_to
+from tessera.pixel_sizes import common_size, shape_at, uncalibrated
 from tessera.problems import Problem, raise_if
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(
-    pages: str, table: str, output: str, low_percentile: float, high_percentile: float
-) -> None:
-    """Write every page of `pages`, normalised by itself, to `output`."""
-    known = read_table(table)
-    problems: list[Problem] = []
+def main(pages: str, table: str, outputs: tuple[str, str], settings: dict[str, Any]) -> None:
+    """Write every page of `pages`, each normalised by itself, and a table of what was done.
 
-    def scaled() -> Iterator[tuple[np.ndarray, float]]:
+    Raises
+    ------
+    BadInput
+        With every micrograph that has no pixel size where there is a common one, or that has
+        pixels that are no numbers.
+    """
+    known = read_table(table)
+    common_nm = common_size(settings["pixel_size_nm"], known["pixel_size_nm"])
+    if common_nm is not None:
+        raise_if(uncalibrated(known))
+    percentiles = settings["low_percentile"], settings["high_percentile"]
+    problems: list[Problem] = []
+    records: list[dict[str, Any]] = []
+
+    def normalised() -> Iterator[tuple[np.ndarray, float]]:
         for page, row in zip(read_pages(pages), known.itertuples(), strict=True):
             try:
-                yield normalised(page, low_percentile, high_percentile), row.pixel_size_nm
+                check_finite(page)
             except ValueError as error:
                 problems.append(Problem(row.micrograph, row.file, str(error)))
+                continue
+            shape = shape_at(page.shape, row.pixel_size_nm, common_nm)
+            size_nm = row.pixel_size_nm if shape == page.shape else common_nm
+            page = resampled(page, shape)
+            scale = scale_of(page, *percentiles)
+            records.append(
+                {
+                    "micrograph": row.micrograph,
+                    "page": row.page,
+                    "rows": shape[0],
+                    "columns": shape[1],
+                    "pixel_size_nm": size_nm,
+                    **asdict(scale),
+                }
+            )
+            yield scaled(page, scale), size_nm
         raise_if(problems)
 
-    write_pages(output, scaled(), compressed=False)
+    write_pages(outputs[0], normalised(), compressed=False)
+    write_table(outputs[1], pd.DataFrame(records))
     LOG.info("%d micrographs normalised", len(known))
+    moved = sum(record["rows"] != of for record, of in zip(records, known["rows"], strict=True))
+    if common_nm is not None:
+        LOG.info("%d of them resampled to %g nm", moved, common_nm)
 
 
 if __name__ == "__main__":
@@ -38,7 +72,6 @@ if __name__ == "__main__":
         main(
             snakemake.input.pages,
             snakemake.input.table,
-            snakemake.output[0],
-            snakemake.params.low_percentile,
-            snakemake.params.high_percentile,
+            (snakemake.output.pages, snakemake.output.table),
+            snakemake.params.settings,
         )

@@ -14,7 +14,9 @@ import torch
 from tessera.devices import resolve_device, resolve_precision
 from tessera.files import read_page, read_table, write_text
 from tessera.logs import LOG, logged_to
+from tessera.pixel_sizes import common_size, uncalibrated
 from tessera.planning import AUTO, Plan, Surroundings, decide, made_of, render
+from tessera.problems import BadInput, Problem, raise_if
 from tessera.surveys import Survey, sampled, survey
 
 if TYPE_CHECKING:
@@ -53,12 +55,17 @@ def main(
     around : Surroundings
     output : str
     """
-    found = surveyed(cohort, classes)
-    decisions = decide(found, {**stated["tile"], **stated["train"]}, around)
+    found = surveyed(cohort, classes, stated["normalise"]["pixel_size_nm"])
+    try:
+        decisions = decide(
+            found, {**stated["normalise"], **stated["tile"], **stated["train"]}, around
+        )
+    except ValueError as error:
+        raise BadInput([Problem("plan", output, str(error))]) from error
     path = Path(output)
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     made = made_of(lineages, stated, decisions, Plan.parse(before) if before else None)
-    text = render(decisions, found, around, made)
+    text = render(decisions, found, around, made, stated["tile"].get("size_nm"))
     if before is not None and before != text:
         kept = _free(path)
         kept.write_text(before, encoding="utf-8")
@@ -68,8 +75,14 @@ def main(
         LOG.info("%s: %s", key, decision.value)
 
 
-def surveyed(cohort: Cohort, classes: Sequence[str]) -> Survey:
-    """What the micrographs of the cohort hold, those of later cohorts in its shards left out."""
+def surveyed(cohort: Cohort, classes: Sequence[str], pixel_size_nm: float | str) -> Survey:
+    """What the micrographs of the cohort hold, those of later cohorts in its shards left out.
+
+    Raises
+    ------
+    BadInput
+        With those whose pixel size is unknown, if others have one that they are brought to.
+    """
     wanted = [name for names in cohort.micrographs.values() for name in names]
     places, tables = [], []
     for at, (table, counts) in enumerate(zip(cohort.tables, cohort.counts, strict=True)):
@@ -78,8 +91,10 @@ def surveyed(cohort: Cohort, classes: Sequence[str]) -> Survey:
         places += [(at, page) for page in rows["page"]]
         tables.append(rows)
     rows = pd.concat(tables, ignore_index=True)
+    if common_size(pixel_size_nm, rows["pixel_size_nm"]) is not None:
+        raise_if(uncalibrated(rows))
     sample = (places[index] for index in sampled(len(places)))
-    return survey(rows, rows, classes, _pixels(cohort, sample))
+    return survey(rows, rows, classes, _pixels(cohort, sample), pixel_size_nm)
 
 
 def _pixels(cohort: Cohort, places) -> Iterator[tuple[np.ndarray, np.ndarray]]:

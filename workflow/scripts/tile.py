@@ -1,11 +1,14 @@
 """Lay tiles over the micrographs of a shard, and choose those that training draws from."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
-import tifffile
 
-from tessera.files import read_pages, read_table, written_atomically
+from tessera.files import read_pages, read_table, write_pages, written_atomically
+from tessera.grids import resampled_mask
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
 from tessera.tiles import TileGrid, tile_table, used_for_training
@@ -14,49 +17,62 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(normalised: str, masks: str, table: str, output: str, grid: TileGrid) -> None:
-    """Write one row a tile of every micrograph to `output`.
+@dataclass(frozen=True)
+class Shard:
+    """Paths of a shard's products; all but the masks are tables."""
+
+    normalised: str
+    micrographs: str
+    masks: str
+    table: str
+
+
+def main(shard: Shard, tiles: str, masks: str, grid: TileGrid) -> None:
+    """Write one row a tile of every micrograph to `tiles`, and the masks as they are there.
 
     Raises
     ------
     BadInput
         With every mask whose shape is not its micrograph's.
     """
-    known = read_table(table)
-    raise_if(_misfits(normalised, known))
-    tables = [
-        tile_table(mask, grid).assign(micrograph=row.micrograph, page=row.page)
-        for mask, row in zip(read_pages(masks), known.itertuples(), strict=True)
-    ]
-    tiles = pd.concat(tables, ignore_index=True)
-    tiles["used"] = used_for_training(tiles, grid)
-    with written_atomically(output) as temporary:
-        tiles.to_parquet(temporary, index=False)
-    LOG.info("%d tiles, %d of them used", len(tiles), tiles["used"].sum())
+    known, normalised = read_table(shard.table), read_table(shard.normalised)
+    raise_if(_misfits(read_table(shard.micrographs), known))
+    tables: list[pd.DataFrame] = []
+
+    def resampled() -> Iterator[tuple[np.ndarray, float]]:
+        for codes, row in zip(read_pages(shard.masks), normalised.itertuples(), strict=True):
+            mask = resampled_mask(codes, (row.rows, row.columns))
+            tables.append(tile_table(mask, grid).assign(micrograph=row.micrograph, page=row.page))
+            yield mask, row.pixel_size_nm
+
+    write_pages(masks, resampled(), compressed=False)
+    table = pd.concat(tables, ignore_index=True)
+    table["used"] = used_for_training(table, grid)
+    with written_atomically(tiles) as temporary:
+        table.to_parquet(temporary, index=False)
+    LOG.info("%d tiles, %d of them used", len(table), table["used"].sum())
 
 
-def _misfits(normalised: str, known: pd.DataFrame) -> list[Problem]:
-    with tifffile.TiffFile(normalised) as file:
-        shapes = [page.shape for page in file.pages]
+def _misfits(micrographs: pd.DataFrame, known: pd.DataFrame) -> list[Problem]:
     return [
         Problem(
             row.micrograph,
             row.file,
-            f"the mask is {row.rows} x {row.columns}, the micrograph {shape[0]} x {shape[1]} px",
+            f"the mask is {row.rows} x {row.columns}, the micrograph {of.rows} x {of.columns} px",
         )
-        for row, shape in zip(known.itertuples(), shapes, strict=True)
-        if (row.rows, row.columns) != shape
+        for row, of in zip(known.itertuples(), micrographs.itertuples(), strict=True)
+        if (row.rows, row.columns) != (of.rows, of.columns)
     ]
 
 
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
         settings = snakemake.params.settings
+        names = ("normalised", "micrographs", "masks", "table")
         main(
-            snakemake.input.normalised,
-            snakemake.input.masks,
-            snakemake.input.table,
-            snakemake.output[0],
+            Shard(*(snakemake.input[name] for name in names)),
+            snakemake.output.tiles,
+            snakemake.output.masks,
             TileGrid(
                 n_classes=len(settings["classes"]),
                 size_px=settings["size_px"],

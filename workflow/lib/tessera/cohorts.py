@@ -245,4 +245,6 @@ def of_rows(study: Study, rows: pd.DataFrame) -> Study:
     By it the ancestry of a few micrographs is known by themselves, whatever else joins their shard.
     """
     config: dict[str, Any] = {**study.config, "shard_size": len(rows)}
-    return replace(study.of(rows), config=config)
+    # What will be planned is planned for the whole study.
+    known = {("identity", "normalise"): study.identity("normalise")}
+    return replace(study.of(rows), config=config, _lineages=known)

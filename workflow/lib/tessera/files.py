@@ -2,7 +2,8 @@
 
 A shard's micrographs are the pages of one TIFF, in the order of the sheet's ids; pages may differ
 in size and dtype. What is normalised lies uncompressed, so that a page can be mapped into memory
-and any region of it read alone; so are masks. Files larger than memory: see `streams`.
+and any region of it read alone; so do the masks that training reads. Files larger than memory: see
+`streams`.
 """
 
 from __future__ import annotations

@@ -19,16 +19,17 @@ from typing import Any
 import yaml
 
 from tessera.digests import digest
+from tessera.pixel_sizes import AUTO, KEEP
 from tessera.surveys import Survey
 
-AUTO = "auto"
 OPEN = {
+    "normalise": ("pixel_size_nm",),
     "tile": ("size_px", "stride_px"),
     "train": ("channels", "batch", "epochs", "jitter_px", "loss", "class_weights"),
     "calibrate": ("size_px", "channels", "batch", "loss"),
 }
 """What a plan settles, by step; `calibrate` uses some of what is planned for the others."""
-BLOCKS = ("tile", "train")
+BLOCKS = ("normalise", "tile", "train")
 
 # Measured on SEM micrographs of 512 px (4 folds): tiles of 192 px in batches of 16 with five levels
 # beat larger tiles in smaller batches, for the same time.
@@ -111,6 +112,11 @@ def filled(step: str, settings: Mapping[str, Any], planned: Mapping[str, Any]) -
     return {key: planned[key] if key in keys else value for key, value in settings.items()}
 
 
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """What tells settled settings from others: not in what unit the side of a tile was said."""
+    return digest({key: value for key, value in settings.items() if key != "size_nm"})
+
+
 def memory_mb(
     size_px: int, channels: Sequence[int], batch: int, precision: str = "fp32", fixed_mb=BASE_MB
 ) -> int:
@@ -127,13 +133,19 @@ def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> D
     survey : Survey
         What the first cohort holds.
     stated : mapping
-        The keys of `OPEN`, `AUTO` where they are open.
+        The keys of `OPEN`, `AUTO` where they are open; and `size_nm` where it is stated.
     around : Surroundings
+
+    Raises
+    ------
+    ValueError
+        If `size_nm` is stated, and nothing says how many pixels that is.
     """
     given = {key: value for key, value in stated.items() if value != AUTO}
     found = {
         key: Decision(value, "Stated in the config, which wins.") for key, value in given.items()
     }
+    found.setdefault("pixel_size_nm", _pixel_size(survey))
     size, channels = _size_and_channels(survey, given, around)
     found = {"size_px": size, "channels": channels} | found
     _fit(found, given, survey, around)
@@ -150,7 +162,7 @@ def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> D
 
 def _size_and_channels(survey, given, around) -> tuple[Decision, Decision]:
     """Side of a tile and width of each level, before memory is looked at."""
-    wanted, why = _wanted_size(survey)
+    wanted, why = _stated_size(survey, given) or _wanted_size(survey)
     wanted = given.get("size_px", wanted)
     if "channels" in given:
         stride = 2 ** (len(given["channels"]) - 1)
@@ -159,7 +171,9 @@ def _size_and_channels(survey, given, around) -> tuple[Decision, Decision]:
         while given.get("size_px", 0) % 2 ** (levels - 1):
             levels -= 1
         stride = 2 ** (levels - 1)
-    side = max(stride, wanted - wanted % stride)
+    side = max(
+        stride, round(wanted / stride) * stride if "size_nm" in given else wanted - wanted % stride
+    )
     size = Decision(side, f"{why} In multiples of the network's stride, {stride}.")
     first = FIRST_CHANNELS[around.device]
     channels = [
@@ -172,6 +186,33 @@ def _size_and_channels(survey, given, around) -> tuple[Decision, Decision]:
     reason += f"{SMALLEST_MAP_PX} or more (up to {MOST_LEVELS} levels). From {first} upwards on "
     reason += "a GPU." if around.device == "cuda" else "a CPU."
     return size, Decision(channels, reason)
+
+
+def _pixel_size(survey: Survey) -> Decision:
+    if survey.pixel_size_nm is None:
+        return Decision(KEEP, "No pixel size is known: nothing is resampled.")
+    smallest, largest = survey.pixel_sizes_nm
+    why = f"The median; micrographs of other pixel sizes ({smallest:g} to {largest:g} nm here) are "
+    why += "resampled to it, those within 1 % are not."
+    return Decision(survey.pixel_size_nm, why)
+
+
+def _stated_size(survey: Survey, given: Mapping[str, Any]) -> tuple[int, str] | None:
+    """The side of a tile that is stated in nm; ValueError if no pixel size is common."""
+    if "size_nm" not in given:
+        return None
+    size_nm, pixel_nm = given["size_nm"], survey.grid_nm
+    if pixel_nm is None:
+        raise ValueError(f"tile.size_nm: {size_nm:g} nm is no number of pixels: {_no_size(survey)}")
+    return round(size_nm / pixel_nm), f"tile.size_nm, {size_nm:g}, in pixels of {pixel_nm:g} nm."
+
+
+def _no_size(survey: Survey) -> str:
+    if survey.pixel_sizes_nm is None:
+        return "no pixel size is known; say them in the sheet (pixel_size_nm)"
+    smallest, largest = survey.pixel_sizes_nm
+    why = f"pixel sizes are {smallest:g} to {largest:g} nm, or unknown, and are kept; "
+    return why + "give them a common one (normalise: pixel_size_nm)"
 
 
 def _wanted_size(survey: Survey) -> tuple[int, str]:
@@ -205,7 +246,7 @@ def _fit(found: Decisions, given: Mapping[str, Any], survey: Survey, around: Sur
             batch = max(SMALLEST_BATCH, batch // 2)
         why = f"About {PIXELS_A_BATCH / 1e6:.2g} megapixels a step."
     stride = 2 ** (len(channels) - 1)
-    if "size_px" not in given:
+    if not {"size_px", "size_nm"} & given.keys():
         smaller = size
         while smaller > max(stride, SMALLEST_TILE_PX) and needed(smaller, batch) > room:
             smaller -= stride
@@ -285,16 +326,17 @@ HEADER = """\
 # It stays as it is while data grow. `snakemake replan` (make replan) asks again and keeps this file
 # beside the new one. Edit a value, and what depends on it runs again; a value in the config wins.
 """
-UNUSED = """\
-# Median pixel size, in nm; null: unknown. Recorded only: nothing is resampled to it.
-"""
 MADE = """\
 # By which later runs know that nothing has changed: leave these digests alone.
 """
 
 
 def render(
-    decisions: Decisions, survey: Survey, around: Surroundings, made: Mapping[str, Any]
+    decisions: Decisions,
+    survey: Survey,
+    around: Surroundings,
+    made: Mapping[str, Any],
+    size_nm: float | None = None,
 ) -> str:
     """The file of a plan: values under their block of the config, each below its reason."""
     parts = [HEADER]
@@ -307,8 +349,9 @@ def render(
             lines[-1] += "\n"
             lines[1:] = [line if line.endswith("\n") else f"{line}\n" for line in lines[1:]]
             lines.append(f"  {key}: {_inline(decisions[key].value)}\n")
+        if block == "tile" and size_nm is not None:
+            lines.append(f"  size_nm: {_inline(size_nm)} # as the config stated it\n")
         parts.append("".join(lines))
-    parts.append(f"{UNUSED}pixel_size_nm: {_inline(survey.pixel_size_nm)}\n")
     recorded = survey.as_record() | {
         "device": around.device,
         "precision": around.precision,
@@ -337,10 +380,13 @@ class Plan:
         Every key of `OPEN` and its value.
     made : mapping
         For each step, by the digest of settings that were planned once: what stands for them.
+    size_nm : float, optional
+        The side of a tile that was stated then, of which the planned one was made.
     """
 
     values: Mapping[str, Any]
     made: Mapping[str, Mapping[str, str]]
+    size_nm: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Plan:
@@ -362,7 +408,8 @@ class Plan:
         if broken:
             raise ValueError(f"{', '.join(broken)}: no digest by a digest")
         values = {key: blocks[block][key] for block in BLOCKS for key in OPEN[block]}
-        return cls(values, {step: blocks["made"][step] for step in OPEN})
+        made = {step: blocks["made"][step] for step in OPEN}
+        return cls(values, made, blocks["tile"].get("size_nm"))
 
     def identity(self, step: str, settings: Mapping[str, Any]) -> str:
         """What stands for a step's settings in lineages.
@@ -373,7 +420,7 @@ class Plan:
         settings : mapping
             What is open in them filled from this plan.
         """
-        now = digest(settings)
+        now = digest_of(settings)
         return self.made[step].get(now, now)
 
 
@@ -406,4 +453,4 @@ def made_of(
     values = {key: yaml.safe_load(_inline(found.value)) for key, found in decisions.items()}
     if before is not None:
         return {step: dict(before.made[step]) for step in OPEN}
-    return {step: {digest(filled(step, stated[step], values)): lineages[step]} for step in OPEN}
+    return {step: {digest_of(filled(step, stated[step], values)): lineages[step]} for step in OPEN}

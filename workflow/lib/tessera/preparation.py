@@ -107,6 +107,7 @@ def _check_config(config: dict[str, Any], plan: Plan | None) -> None:
         ClassTable.from_config(**{key: config[key] for key in DECLARED})
     except ValueError as error:
         raise BadInput([Problem("config", "classes", str(error))]) from error
+    raise_if(_side_of_tiles(config, plan))
     if plan is None:
         raise_if(Problem("config", "config", fault) for fault in _contradictions(config))
         return
@@ -119,6 +120,20 @@ def _check_config(config: dict[str, Any], plan: Plan | None) -> None:
         Problem("config", PLAN, f"with this plan, {fault}; {remedy}")
         for fault in _contradictions(settled)
     )
+
+
+def _side_of_tiles(config: dict[str, Any], plan: Plan | None) -> Iterator[Problem]:
+    """A side in nm that the plan was not made for, or that is stated twice."""
+    size_px, size_nm = (config["tile"][key] for key in ("size_px", "size_nm"))
+    if size_px != AUTO:
+        if size_nm is not None:
+            what = "tile: size_px and size_nm say the same thing twice; leave one of them out"
+            yield Problem("config", "config", what)
+    elif plan is not None and size_nm != plan.size_nm:
+        made = "without one" if plan.size_nm is None else f"for {plan.size_nm:g} nm"
+        stated = "gone" if size_nm is None else f"{size_nm:g} nm"
+        what = f"tile.size_nm is {stated}, and this plan was made {made}; delete it to plan again"
+        yield Problem("plan", PLAN, what)
 
 
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:

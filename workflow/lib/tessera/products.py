@@ -20,6 +20,8 @@ are in its params."""
 
 TABLE = "micrographs/{shard}.tsv"
 RECORDED = ("micrographs/{shard}.tif", TABLE)
+NORMALISED = ("normalised/{shard}.tif", "normalised/{shard}.tsv")
+TILED = ("tiles/{shard}.parquet", "tiles/{shard}.tif")
 LANDMARKS = "micrographs/{shard}.landmarks.parquet"
 METADATA = "micrographs/{shard}.metadata.json"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
@@ -159,7 +161,7 @@ def _read_by_predict(study: Study, names: Names) -> Iterator[str]:
 
 
 def _read_by_train(study: Study, names: Names) -> Iterator[str]:
-    patterns = ("normalised/{shard}.tif", "masks/{shard}.tif", "tiles/{shard}.parquet")
+    patterns = ("normalised/{shard}.tif", *TILED)
     yield from _of(study.training_shards(names["fold"]), *patterns)
     start = predecessor(study, names["seed"], names["fold"])
     if start is not None:
@@ -222,14 +224,14 @@ STEPS: dict[str, Step] = {
     ),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
-        ("normalised/{shard}.tif",),
+        NORMALISED,
         _own(*RECORDED),
     ),
     "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], ("plan.yaml",)),
     "tile": Step(
         _shards("annotated"),
-        ("tiles/{shard}.parquet",),
-        _own("normalised/{shard}.tif", *ANNOTATED),
+        TILED,
+        _own("normalised/{shard}.tsv", TABLE, *ANNOTATED),
     ),
     "split": Step(
         _once,
@@ -270,6 +272,11 @@ STEPS: dict[str, Step] = {
         settings=("evaluate",),
     ),
     "summarise": Step(_once, SCORED, _read_by_summarise),
-    "report": Step(_once, ("report.html",), _read_by_report, settings=("report", "split", "train")),
+    "report": Step(
+        _once,
+        ("report.html",),
+        _read_by_report,
+        settings=("report", "split", "normalise", "train"),
+    ),
 }
 """What each rule writes and reads: the one place to add a product. In the order of the steps."""

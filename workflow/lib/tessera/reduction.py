@@ -29,16 +29,23 @@ def area_mean(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     edges = [np.append(np.arange(0, side, step), side) for side in page.shape]
     strips = (page[top:end].sum(axis=0, dtype=np.float64) for top, end in pairwise(edges[0]))
     sums = np.stack([np.add.reduceat(strip, edges[1][:-1]) for strip in strips])
-    down, across = (_shares(of, wanted) for of, wanted in zip(edges, shape, strict=True))
+    down, across = (shares(of, wanted) for of, wanted in zip(edges, shape, strict=True))
     means = (across @ (down @ sums).T).T
     return (means * (means.size / page.size)).astype(np.float32)
 
 
-def _shares(edges: np.ndarray, wanted: int) -> csr_array:
-    """(wanted, blocks) shares of each block, between two `edges`, that lie in each equal span."""
+def shares(edges: np.ndarray, wanted: int) -> csr_array:
+    """(wanted, blocks) shares of each block, between two `edges`, that lie in each equal span.
+
+    Examples
+    --------
+    >>> shares(np.arange(4), 2).toarray()
+    array([[1. , 0.5, 0. ],
+           [0. , 0.5, 1. ]])
+    """
     ends = np.linspace(0, edges[-1], wanted + 1)
     cuts = np.unique(np.concatenate([edges, ends]))
     middles = (cuts[1:] + cuts[:-1]) / 2
     block, span = (np.searchsorted(of, middles) - 1 for of in (edges, ends))
-    shares = np.diff(cuts) / np.diff(edges)[block]
-    return csr_array((shares, (span, block)), shape=(wanted, len(edges) - 1))
+    parts = np.diff(cuts) / np.diff(edges)[block]
+    return csr_array((parts, (span, block)), shape=(wanted, len(edges) - 1))

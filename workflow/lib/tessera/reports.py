@@ -21,7 +21,7 @@ from tessera.metrics import SCORES
 from tessera.panels import ERROR_COLOURS, heat_colours
 from tessera.shifts import shifts
 from tessera.summaries import ALL
-from tessera.wording import area, decimals, facts, number, settings_of, validation
+from tessera.wording import area, calibration, decimals, facts, number, settings_of, validation
 
 NETWORK, OTSU, SEED = "network", "otsu", "seed-"
 MEAN, POOLED, GROUP, MICROGRAPH = "mean over groups", "pooled", "group", "micrograph"
@@ -87,7 +87,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": settings["title"],
         "classes": class_colours(classes),
-        "validation": validation(folds, settings["study"]["split"], seeds),
+        "validation": validation(folds, settings["study"]["split"], seeds)
+        + calibration(tables.micrographs),
         "facts": facts(folds, tables.micrographs, networks),
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
         "networks": networks,

@@ -81,13 +81,25 @@ def cores(height: int, width: int, core_px: int, halo_px: int, stride: int) -> I
     )
 
 
+def covering(
+    rows: slice, columns: slice, shape: tuple[int, int], halo_px: int, stride: int
+) -> Core:
+    """Return a core of any place and size in a micrograph of `shape`, with its window."""
+    spans = (rows, columns)
+    read = (_reading(*of, halo_px, stride) for of in zip(spans, shape, strict=True))
+    return Core(rows, columns, *read)
+
+
+def _reading(span: slice, size: int, halo_px: int, stride: int) -> slice:
+    start, stop = span.start // stride * stride, _extended(span.stop, stride)
+    return slice(max(start - halo_px, 0), min(stop + halo_px, _extended(size, stride)))
+
+
 def _spans(size: int, core_px: int, halo_px: int, stride: int) -> Iterator[tuple[slice, slice]]:
     """Yield write and read slices along one axis."""
-    extended = _extended(size, stride)
     for start in range(0, size, core_px):
-        stop = start + core_px
-        read = slice(max(start - halo_px, 0), min(stop + halo_px, extended))
-        yield slice(start, min(stop, size)), read
+        span = slice(start, min(start + core_px, size))
+        yield span, _reading(span, size, halo_px, stride)
 
 
 def _extended(size: int, stride: int) -> int:
@@ -223,7 +235,7 @@ def predict(
 def probabilities(
     committees: Sequence[Sequence[nn.Module]],
     page: np.ndarray,
-    core_px: int,
+    parts: int | Iterable[Core],
     symmetries: int = 1,
     batch: int = 1,
 ) -> Iterator[tuple[Core, torch.Tensor]]:
@@ -237,8 +249,10 @@ def probabilities(
     ----------
     committees : sequence of sequences of nn.Module
         As `folding.ready` gives them, of one stride and halo; for example the folds of each seed.
-    page, core_px
+    page
         As for `predict`.
+    parts : int or iterable of Core
+        The side of cores that tile the page; or the cores themselves, such as `covering` gives.
     symmetries : {1, 4, 8}
         As it is, also mirrored, also turned by a right angle. Defined on the micrograph extended
         to the stride: the mean over its images, each predicted as a whole and turned back.
@@ -261,8 +275,9 @@ def probabilities(
     for network in networks:
         check_local(network)
     images_of = images_under(symmetries)
-    stride, halo_px = grids[0]
-    parts = cores(*page.shape[-2:], core_px, halo_px, stride)
+    if isinstance(parts, int):
+        stride, halo_px = grids[0]
+        parts = cores(*page.shape[-2:], parts, halo_px, stride)
     return (
         pair
         for group, images in _windows(page, parts, batch)

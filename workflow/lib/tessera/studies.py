@@ -26,7 +26,7 @@ from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.frames import is_json
-from tessera.planning import OPEN, Plan, filled, is_open
+from tessera.planning import OPEN, Plan, digest_of, filled, is_open
 from tessera.shards import assign_shards
 
 WHOLE = "all"
@@ -159,7 +159,7 @@ class Study:
 
     def learnt(self, seed: str, fold: str) -> Ancestry:
         """What a network learns from, whatever weights it starts with."""
-        steps, shards = ("normalise", "annotate", "tile"), self.training_shards(fold)
+        steps, shards = ("normalise", "tile"), self.training_shards(fold)
         read = ((step, shard) for shard in shards for step in steps)
         return {"seed": seed, **_reads(self, *read)}
 
@@ -251,7 +251,7 @@ class Study:
             elif is_open(step, settings):
                 self._lineages[key] = digest(step, self._planned_from)
             else:
-                self._lineages[key] = digest(settings)
+                self._lineages[key] = digest_of(settings)
         return self._lineages[key]
 
     @cached_property
@@ -280,7 +280,8 @@ class Study:
 
     def waits_for_plan(self, step: str) -> bool:
         """Whether the config leaves to the plan some of what a step has to know."""
-        steps = ("tile", "train") if step == "train" else (step,)  # `train` cuts the tiles
+        # `train` is after all of them, and cuts the tiles.
+        steps = ("normalise", "tile", "train") if step == "train" else (step,)
         return any(is_open(name, self.stated(name)) for name in steps)
 
     def settings(self, step: str, plan: Plan | None = None) -> dict[str, Any]:
@@ -307,6 +308,8 @@ class Study:
             block["classes"] = [list(pair) for pair in self.config["classes"].items()]
         if step == "annotate":
             block |= {key: self.config[key] for key in DECLARED if key != "classes"}
+        if step == "tile" and block["size_nm"] is None:
+            block.pop("size_nm")
         return block
 
     def _calibrated(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.classes import IGNORE
+from tessera.pixel_sizes import AUTO, common_size, is_same, shape_at
 from tessera.tiles import origins
 
 SAMPLE = 24
@@ -42,10 +43,13 @@ class Survey:
     Parameters
     ----------
     shapes : sequence of (rows, columns)
-        One a micrograph.
+        One a micrograph, as networks will see it.
     pixel_size_nm : float or None
         Median of those that are known.
     pixel_sizes_nm : (smallest, largest) or None
+    grid_nm : float or None
+        The size of pixels that shapes and structures are counted in: what all are brought to, or
+        have anyway. None where each keeps its own.
     dtypes : sequence of str
     grey_levels : sequence of float
         At `PERCENTILES`, medians over the micrographs of the sample.
@@ -58,6 +62,7 @@ class Survey:
     shapes: Sequence[tuple[int, int]]
     pixel_size_nm: float | None
     pixel_sizes_nm: tuple[float, float] | None
+    grid_nm: float | None
     dtypes: Sequence[str]
     grey_levels: Sequence[float]
     classes: Sequence[ClassFound]
@@ -103,6 +108,7 @@ class Survey:
             "smallest_px": [int(side) for side in sides[0]],
             "typical_px": [int(side) for side in np.median(sides, axis=0)],
             "largest_px": [int(side) for side in sides[-1]],
+            "pixel_size_nm": self.pixel_size_nm,
             "pixel_sizes_nm": [_rounded(size) for size in self.pixel_sizes_nm or ()] or None,
             "dtypes": list(self.dtypes),
             "grey_levels": {
@@ -119,6 +125,7 @@ def survey(
     masks: pd.DataFrame,
     classes: Sequence[str],
     sample: Iterable[tuple[np.ndarray, np.ndarray]],
+    pixel_size_nm: float | str = AUTO,
 ) -> Survey:
     """Sum up a cohort.
 
@@ -129,22 +136,32 @@ def survey(
     classes : sequence of str
     sample : iterable of (micrograph, mask)
         Recorded pixels and class codes of those in `sampled`.
+    pixel_size_nm : float or {'auto', 'keep'}
+        What they will be brought to, see `pixel_sizes.common_size`.
     """
+    common_nm = common_size(pixel_size_nm, micrographs["pixel_size_nm"])
+    shapes = [(int(row.rows), int(row.columns)) for row in micrographs.itertuples()]
+    seen = [
+        shape_at(shape, size_nm, common_nm)
+        for shape, size_nm in zip(shapes, micrographs["pixel_size_nm"], strict=True)
+    ]
     pixels = masks[[f"{name}_px" for name in classes]].sum().to_numpy(float)
     shares = pixels / max(pixels.sum(), 1)
     levels, areas, blocks = [], [[] for _ in classes], []
-    for page, codes in sample:
+    for index, (page, codes) in zip(sampled(len(shapes)), sample, strict=True):
+        share = seen[index][0] / shapes[index][0]
         levels.append(np.percentile(page[::4, ::4], PERCENTILES))
-        blocks.append(_blocks(codes))
+        blocks.append(_blocks(codes, max(1, round(BLOCK_PX / share))))
         for code in range(1, len(classes)):
-            areas[code].append(structure_areas(codes == code))
+            areas[code].append(structure_areas(codes == code) * share**2)
     typical = [None, *(typical_diameter(np.concatenate(found)) for found in areas[1:])]
     known = micrographs["pixel_size_nm"].dropna()
     background, empty = np.concatenate(blocks).mean(axis=0)
     return Survey(
-        shapes=[tuple(map(int, shape)) for shape in micrographs[["rows", "columns"]].to_numpy()],
+        shapes=seen,
         pixel_size_nm=float(f"{known.median():.6g}") if len(known) else None,
         pixel_sizes_nm=(known.min(), known.max()) if len(known) else None,
+        grid_nm=common_nm if common_nm is not None else _one_size(micrographs["pixel_size_nm"]),
         dtypes=sorted(set(micrographs["dtype"])),
         grey_levels=np.median(levels, axis=0).tolist(),
         classes=[ClassFound(*row) for row in zip(classes, shares.tolist(), typical, strict=True)],
@@ -191,12 +208,18 @@ def typical_diameter(areas: np.ndarray) -> float | None:
     return round(float(np.sqrt(4 * middle / np.pi)), 2)
 
 
-def _blocks(codes: np.ndarray) -> np.ndarray:
+def _one_size(sizes_nm: pd.Series) -> float | None:
+    if sizes_nm.isna().any() or not is_same(sizes_nm.min(), sizes_nm.max()):
+        return None
+    return float(sizes_nm.median())
+
+
+def _blocks(codes: np.ndarray, side_px: int) -> np.ndarray:
     """(blocks, 2): whether a block is background alone, and whether it is not annotated at all."""
     found = []
-    for row in origins(codes.shape[0], BLOCK_PX, BLOCK_PX):
-        for column in origins(codes.shape[1], BLOCK_PX, BLOCK_PX):
-            block = codes[row : row + BLOCK_PX, column : column + BLOCK_PX]
+    for row in origins(codes.shape[0], side_px, side_px):
+        for column in origins(codes.shape[1], side_px, side_px):
+            block = codes[row : row + side_px, column : column + side_px]
             annotated = block[block != IGNORE]
             found.append((annotated.size > 0 and not annotated.any(), annotated.size == 0))
     return np.array(found, float)

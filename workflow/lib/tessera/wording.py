@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tessera.pixel_sizes import odd_sizes
+
 NANOMETRES_PER_MICROMETRE = 1000
 USES = ("cv", "test")
 SPACE = "\u202f"
@@ -33,6 +35,8 @@ ALLOWED = {
         "The setting is split: overlaps: allow. results/leaks.tsv names the pairs found, if any.",
     ),
 }
+MISTAKEN = "Is a unit mistaken in a file? The sheet's pixel_size_nm wins over it."
+NAMED = 5
 OUT_OF_FOLD = "Each micrograph was predicted by networks that have learnt nothing from its group."
 
 
@@ -105,6 +109,22 @@ def facts(
         (number(len(networks)), f"networks ({made})" if trained > 1 else "networks"),
         (pixel_sizes(micrographs["pixel_size_nm"]), "pixel size"),
     ]
+
+
+def calibration(micrographs: pd.DataFrame) -> list[tuple[bool, str, str]]:
+    """Lines for the head of the page, as `validation` gives them: pixel sizes hard to believe.
+
+    Parameters
+    ----------
+    micrographs : DataFrame
+        micrograph, group, pixel_size_nm.
+    """
+    odd = list(odd_sizes(micrographs))
+    if not odd:
+        return []
+    named = [f"{name} ({size:.4g}{SPACE}nm, its group {of:.4g})" for name, size, of in odd[:NAMED]]
+    more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+    return [(True, f"Pixel sizes to look at: {', '.join(named)}{more}.", MISTAKEN)]
 
 
 def pixel_sizes(sizes_nm: pd.Series) -> str:

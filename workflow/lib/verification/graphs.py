@@ -18,6 +18,7 @@ from verification.network_records import shards_seen
 from verification.records import Fault, Results, Unreadable, ids, read_table
 
 SETTINGS_OF = {
+    "normalise": {"plan.yaml"},
     "tile": {"plan.yaml"},
     "train": {"plan.yaml", "folds.tsv", "calibration.yaml"},
 }

@@ -61,6 +61,12 @@ def _predicted(
         from skimage.filters import threshold_otsu
 
         page = _page(results.folder, f"normalised/{shard}.tif", int(row.page))
+        # Thresholds are held against the annotation where both are: at the centres of its pixels.
+        at = [
+            np.floor((np.arange(int(to)) + 0.5) * size / int(to)).astype(int)
+            for size, to in zip(page.shape, (row.rows, row.columns), strict=True)
+        ]
+        page = page[at[0]][:, at[1]]
         brighter = page > threshold_otsu(page)
         yield "otsu-bright", brighter.astype(np.uint8)
         yield "otsu-dark", np.logical_not(brighter).astype(np.uint8)
