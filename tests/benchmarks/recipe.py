@@ -374,7 +374,9 @@ def prepare(comparison: Comparison) -> None:
         f"results/{kind}/{shard}.tif" for kind in ("normalised", "masks") for shard in held_out
     ]
     if not all((comparison.work / target).is_file() for target in targets):
-        snakemake(comparison, {"device": "cpu"}, targets)
+        # Here what is predicted is scored on the grid that it is predicted on.
+        said = {"device": "cpu", "normalise": {"pixel_size_nm": "keep"}}
+        snakemake(comparison, said, targets)
 
 
 if __name__ == "__main__":
