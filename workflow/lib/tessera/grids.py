@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tessera.reduction import shares
-
 STRIP_PX = 256
 """Rows made at once: memory holds the page, the result, and a few strips."""
 
@@ -114,6 +112,9 @@ def resampled_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """
     if mask.shape == tuple(shape):
         return mask
+    # Here and not above: predicting would load scipy's sparse matrices into its memory for nothing.
+    from tessera.reduction import shares
+
     down, across = (shares(np.arange(n + 1), to) for n, to in zip(mask.shape, shape, strict=True))
     centre = nearest(mask, shape)
     found = np.empty(shape, mask.dtype)
