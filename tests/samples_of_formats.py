@@ -61,7 +61,7 @@ class Sample:
     checked : bool
         Whether the format has checksums, so that no damage to pixels goes unseen.
     sided : bool
-        Whether the pixels are as many bytes as the sides ask for. Chunks at an edge are larger.
+        Whether the pixels are as many bytes as the sides ask for: not in chunks, nor in SER.
     """
 
     family: str
@@ -490,7 +490,7 @@ SAMPLES = {
     "mrc": Sample("MRC", mrc, known=MRC_KNOWN, large=mrc),
     "dm3": Sample("DM3", dm(3), known=DM_KNOWN, large=dm(3)),
     "dm4": Sample("DM4", dm(4), known=DM_KNOWN, large=dm(4)),
-    "ser": Sample("SER", ser, known=square(2), large=ser),
+    "ser": Sample("SER", ser, known=square(2), large=ser, sided=False),
     "emd": Sample("EMD of NCEM", emd, known=square(0.5), large=emd),
     "velox": Sample("EMD of Velox", velox, known=VELOX_KNOWN, large=velox),
     "bcf": Sample(
