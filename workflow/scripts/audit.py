@@ -21,7 +21,8 @@ from tessera.origins import commit, packages, raw_table, recorded_sheet, write_r
 from tessera.preparation import prepared
 from tessera.problems import Problem, raise_if
 from tessera.products import Job, jobs
-from tessera.studies import Study, script_of
+from tessera.steps import script_of
+from tessera.studies import Study
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

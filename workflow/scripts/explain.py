@@ -23,10 +23,10 @@ from snakemake.cli import parse_args, parse_config
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import Quietness
 
+from tessera.ancestries import ANCESTRY
 from tessera.explanations import Cause, Explainer, Product, told
 from tessera.lineages import LineageBook
 from tessera.preparation import LINEAGES
-from tessera.studies import ANCESTRY
 
 LINEAGE = re.compile(r"'([0-9a-f]{64})'")
 

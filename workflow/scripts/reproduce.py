@@ -23,7 +23,7 @@ from tessera.files import write_table, write_text
 from tessera.manifests import differences
 from tessera.origins import LOCK, ROOT
 from tessera.problems import BadInput, Problem, raise_if
-from tessera.studies import script_of
+from tessera.steps import script_of
 
 SHEET = "micrographs.tsv"
 PATHS = ("image", "mask", "label")

@@ -25,7 +25,7 @@ from tessera.crate_entities import Entities, id_of, moment, references
 from tessera.job_records import JobRecord
 from tessera.manifests import raw_name
 from tessera.products import Job
-from tessera.studies import script_of
+from tessera.steps import script_of
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tessera.ancestries import Ancestry
 from tessera.lineages import Record, record_of
 from tessera.planning import AUTO
-from tessera.studies import Ancestry, Study
+from tessera.studies import Study
 
 NAMES_SHOWN = 8
 IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}

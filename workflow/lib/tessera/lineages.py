@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.digests import digest
-from tessera.studies import LIKE, Study, script_of
+from tessera.steps import LIKE, script_of
+from tessera.studies import Study
 
 DIGEST_LENGTH = 64
 
@@ -30,7 +31,7 @@ class Record:
     code : str
         Digest of the step's code.
     ancestry : dict
-        See `studies.ANCESTRY`.
+        See `ancestries.ANCESTRY`.
     """
 
     settings: dict[str, Any]

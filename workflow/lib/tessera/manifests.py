@@ -15,7 +15,8 @@ import pandas as pd
 
 from tessera.digests import digest
 from tessera.products import Job
-from tessera.studies import Study, script_of
+from tessera.steps import script_of
+from tessera.studies import Study
 
 COLUMNS = ["path", "sha256", "bytes", "rule", "inputs", "params", "code"]
 SETTLED = "plan"

@@ -15,19 +15,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
 from tessera import cohorts
-from tessera.classes import DECLARED
+from tessera.ancestries import ANCESTRY, Ancestry, reads
 from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.frames import is_json
 from tessera.planning import OPEN, Plan, digest_of, filled, is_open
 from tessera.shards import assign_shards
+from tessera.steps import LIKE, script_of, stated
 
 WHOLE = "all"
 """The fold of a study without cross-validation: one network, nothing of its training held out."""
@@ -161,7 +161,7 @@ class Study:
         """What a network learns from, whatever weights it starts with."""
         steps, shards = ("normalise", "tile"), self.training_shards(fold)
         read = ((step, shard) for shard in shards for step in steps)
-        return {"seed": seed, **_reads(self, *read)}
+        return {"seed": seed, **reads(self, *read)}
 
     def networks_for(self, shard: str) -> list[tuple[str, str]]:
         """(seed, fold) of each network that predicts a shard: its own fold's, or all of them."""
@@ -296,151 +296,4 @@ class Study:
 
     def stated(self, step: str) -> dict[str, Any]:
         """What the config itself says to a step."""
-        if step == "calibrate":
-            return self._calibrated()
-        block = self.config.get(step) or {}
-        # Each network has its own seed and its own start: by their lineages, not as settings.
-        block = {key: value for key, value in block.items() if key not in ("seeds", "warm_start")}
-        if step == "split" and block["method"] != "group-k-fold":
-            block.pop("folds")  # the other methods find their number in the sheet
-        if step in USES_CLASSES:
-            # As pairs: the order of classes is their code, and a mapping's order reaches no digest.
-            block["classes"] = [list(pair) for pair in self.config["classes"].items()]
-        if step == "annotate":
-            block |= {key: self.config[key] for key in DECLARED if key != "classes"}
-        if step == "tile" and block["size_nm"] is None:
-            block.pop("size_nm")
-        return block
-
-    def _calibrated(self) -> dict[str, Any]:
-        """What the time and the memory of a step depend on."""
-        block = {key: value for key, value in self.stated("train").items() if key not in COST_FREE}
-        n_classes = len(block.pop("classes"))
-        return block | {"size_px": self.config["tile"]["size_px"], "n_classes": n_classes}
-
-
-USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
-"""Steps whose params hold the declared classes."""
-
-LIKE = {"prospect": "predict", "assess": "evaluate"}
-"""Steps that do with networks from before a cohort what others do with those of now."""
-
-
-def script_of(step: str) -> str:
-    """File name of the script that does a step."""
-    return f"{LIKE.get(step, step)}.py"
-
-
-COST_FREE = {"epochs", "learning_rate", "weight_decay", "jitter_px", "focal_gamma"}
-COST_FREE |= {"class_weights", "pos_weight"}
-"""Settings of `train` that change neither the time nor the memory of a step."""
-
-
-def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
-    """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
-    names = (f"{column}_key", "frame", *more)
-    said = (map(str, study.cells_of(shard, name)) for name in names)
-    cells = zip(study.raw_digests(shard, column), *said, strict=True)
-    return {
-        "columns": [column, *names],
-        "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
-    }
-
-
-def _annotations(study: Study, shard: str) -> Ancestry:
-    """What decides the masks of a shard; where regions are drawn, the micrographs too."""
-    if not study.draws_regions(shard):
-        return _raw(study, shard, "mask")
-    ancestry = _raw(study, shard, "mask", "image_key")
-    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
-    drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
-    for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
-        cells.extend(of)
-    return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}
-
-
-def _reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
-    return {"reads": {"/".join(product): study.lineage(*product) for product in products}}
-
-
-def _training(study: Study, seed: str, fold: str) -> Ancestry:
-    start = cohorts.predecessor(study, seed, fold)
-    predecessor = {} if start is None else {"predecessor": start[1]}
-    return study.learnt(seed, fold) | predecessor
-
-
-def _prospect(study: Study, cohort: str, shard: str) -> Ancestry:
-    """Of the micrographs of the cohort alone: what else joins their shard changes nothing."""
-    prospect = study.prospects[cohort, shard]
-    alone, group = cohorts.of_rows(study, prospect.rows), study.shards.loc[shard, "group"]
-    lineages = study.kept[prospect.kept].networks
-    judges = {"/".join(of): lineages[of] for of in prospect.networks}
-    known = alone.lineage("normalise", group)
-    return {"reads": {}, "alone": known, "kept": {str(prospect.kept): judges}}
-
-
-def _assessment(study: Study, cohort: str, shard: str) -> Ancestry:
-    alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
-    group = study.shards.loc[shard, "group"]
-    known = [alone.lineage(step, group) for step in ("annotate", "normalise")]
-    return {**_reads(study, ("prospect", cohort, shard)), "alone": known}
-
-
-def _summing(study: Study) -> Ancestry:
-    read = [("evaluate", shard) for shard in study.evaluated]
-    read += [("assess", *of) for of in study.prospects]
-    by_cohort = cohorts.labelled(study.rows)
-    return {
-        "folds": study.shards["fold"][study.evaluated].to_dict(),
-        **_reads(study, *read),
-        **({"cohorts": {str(key): names for key, names in by_cohort.items()}} if by_cohort else {}),
-    }
-
-
-def _reporting(study: Study) -> Ancestry:
-    read = [("split",), ("summarise",), *(("train", *network) for network in study.networks)]
-    read += [("predict", shard) for shard in study.predicted]
-    scores = {str(kept.cohort): kept.summarised for kept in study.kept.values()}
-    return {**_reads(study, *read), **({"kept": scores} if scores else {})}
-
-
-Ancestry = dict[str, Any]
-"""What a product is made from, by name.
-
-columns, rows: of each micrograph, the digest of its raw file and the cells that say how to read it.
-reads: lineage of each product that is read, by `step/of`.
-folds: fold of each group, or of each shard.
-seed: of a network.
-predecessor: lineage of the network that a training starts from, if not from random weights.
-kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
-alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
-cohorts: labelled micrographs of each cohort, where there are several.
-"""
-
-ANCESTRY: dict[str, Callable[..., Ancestry]] = {
-    "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
-    "annotate": _annotations,
-    "normalise": lambda study, shard: _reads(study, ("ingest", shard)),
-    "tile": lambda study, shard: _reads(study, ("normalise", shard), ("annotate", shard)),
-    "split": lambda study: {
-        "folds": study.folds["fold"].to_dict(),
-        **_reads(
-            study, *((step, shard) for shard in study.annotated for step in ("ingest", "tile"))
-        ),
-    },
-    "train": _training,
-    "predict": lambda study, shard: _reads(
-        study,
-        ("normalise", shard),
-        *(("train", *network) for network in study.networks_for(shard)),
-    ),
-    "evaluate": lambda study, shard: _reads(
-        study, *((step, shard) for step in ("predict", "annotate", "normalise"))
-    ),
-    "prospect": _prospect,
-    "assess": _assessment,
-    "summarise": _summing,
-    "report": _reporting,
-    "audit": lambda study: _reads(study, ("report",)),  # which has all others before it
-}
-"""The ancestry of the product of each step, by step."""
+        return stated(self.config, step)
