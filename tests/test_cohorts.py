@@ -152,6 +152,23 @@ def test_no_kept_network_judges_a_group_that_it_has_learnt_from(found):
             assert groups[shard] not in set(learnt)
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"normalise": {"low_percentile": 2.0}},
+        {"normalise": {"pixel_size_nm": 5.0}},
+        {"classes": {"background": 0, "particle": 255, "pore": 9}},
+    ],
+    ids=["percentile", "pixel size", "classes"],
+)
+def test_networks_that_learnt_from_other_pictures_or_classes_judge_nothing(others):
+    kept = [kept_by(study(FIRST, SECOND), study(FIRST))]
+    assert study(FIRST, SECOND, kept=kept, train={"epochs": 9}).prospects
+    now = study(FIRST, SECOND, kept=kept, **others)
+    assert now.prospects == {}
+    assert [of["kept"] for of in told(now)] == [None]
+
+
 def test_cohorts_that_join_together_are_judged_by_the_networks_from_before_both():
     together = study(FIRST, SECOND, THIRD)
     kept = kept_by(together, study(FIRST))

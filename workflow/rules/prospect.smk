@@ -43,7 +43,7 @@ if keeping is not None:
         resources:
             **resources_of("keep"),
         params:
-            networks=[[*of, lineage] for of, lineage in keeping.networks.items()],
+            networks=[[*of, lineage, keeping.outlook] for of, lineage in keeping.networks.items()],
             groups=[[group, *placed] for group, placed in keeping.groups.items()],
         message:
             f"Keeping the networks from before cohort {keeping.cohort}"

@@ -26,7 +26,7 @@ def main(
 
     Parameters
     ----------
-    networks : sequence of (seed, fold, lineage)
+    networks : sequence of (seed, fold, lineage, outlook)
     groups : sequence of (group, use, fold)
         What the networks have seen: every annotated group of then.
     copies : iterable of str
@@ -38,7 +38,7 @@ def main(
     ValueError
         If a network on disk is not of the lineage that was planned to be kept.
     """
-    for seed, fold, lineage in networks:
+    for seed, fold, lineage, _ in networks:
         path = RESULTS / f"networks/seed-{seed}/fold-{fold}.lineage"
         if path.read_text(encoding="utf-8") != lineage:
             raise ValueError(f"{path}: this network has changed since the run was planned")
@@ -46,7 +46,7 @@ def main(
         with written_atomically(copy) as temporary:
             shutil.copyfile(RESULTS / copy.relative_to(folder), temporary)
     write_table(folder / "folds.tsv", pd.DataFrame(groups, columns=["group", "use", "fold"]))
-    table = pd.DataFrame(networks, columns=["seed", "fold", "lineage"])
+    table = pd.DataFrame(networks, columns=["seed", "fold", "lineage", "outlook"])
     write_table(folder / "networks.tsv", table)
     LOG.info("%d networks kept in %s", len(networks), folder)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tessera.digests import digest
 from tessera.problems import BadInput
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class Kept:
         Every annotated group of then; the fold is empty where none held it out.
     summarised : str
         Lineage of the scores of then; empty where they were not kept.
+    outlook : str
+        What the networks can be shown, see `outlook`.
     """
 
     cohort: int
     networks: Mapping[Network, str]
     groups: Mapping[str, tuple[str, str]]
     summarised: str = ""
+    outlook: str = ""
 
     def judges(self, group: str) -> list[Network]:
         """The networks that have learnt nothing from a group."""
@@ -139,9 +143,17 @@ def due(study: Study, trained: Mapping[Network, str], summarised: str) -> Kept |
             return None
         if networks and cohort not in study.kept:
             scores = summarised if summarised == earlier.lineage("summarise") else ""
-            found.append(Kept(cohort, networks, _groups(earlier), scores))
+            found.append(Kept(cohort, networks, _groups(earlier), scores, outlook(earlier)))
     # Several, where cohorts between were only tested on: the newest, or the one that was scored.
     return next((kept for kept in found if kept.summarised), found[0] if found else None)
+
+
+def outlook(study: Study) -> str:
+    """Digest of how micrographs are normalised and which classes there are.
+
+    Networks that learnt with another one would judge pictures that they were not made for.
+    """
+    return digest(study.identity("normalise"), study.settings("predict")["classes"])
 
 
 def _complete(study: Study, trained: Mapping[Network, str]) -> dict[Network, str]:
@@ -201,8 +213,9 @@ def told(study: Study) -> list[dict[str, Any]]:
 
 
 def _newest_unaware(study: Study, cohort: int) -> Kept | None:
-    """The newest of the kept networks that have learnt nothing from a cohort."""
-    for kept in sorted(study.kept.values(), key=lambda kept: kept.cohort, reverse=True):
+    """The newest kept networks that fit the study and have learnt nothing from a cohort."""
+    fit = [kept for kept in study.kept.values() if kept.outlook == outlook(study)]
+    for kept in sorted(fit, key=lambda kept: kept.cohort, reverse=True):
         newest = _newest_learnt(study.rows[study.rows["cohort"] < kept.cohort])
         if newest is None or newest < cohort:
             return kept

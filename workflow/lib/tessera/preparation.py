@@ -272,7 +272,7 @@ def _kept_so_far() -> Iterator[Kept]:
         files = (NETWORK_FILE.format(seed=seed, fold=fold) for seed, fold in networks)
         if all((folder / name).is_file() for name in files):
             scored = _text(folder / SUMMARISED) if (folder / METRICS).is_file() else ""
-            yield Kept(cohort, networks, placed, scored)
+            yield Kept(cohort, networks, placed, scored, rows["outlook"].iloc[0])
 
 
 def kept_now(study: Study) -> Kept | None:

@@ -1,0 +1,127 @@
+"""What each product of a study is made from: the ancestry that its lineage is a digest of.
+
+`ANCESTRY` says it by step. Everything in it has a name, so that `explanations` can tell what has
+changed between two runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from tessera import cohorts
+
+if TYPE_CHECKING:
+    from tessera.studies import Study
+
+Ancestry = dict[str, Any]
+"""What a product is made from, by name.
+
+columns, rows: of each micrograph, the digest of its raw file and the cells that say how to read it.
+reads: lineage of each product that is read, by `step/of`.
+folds: fold of each group, or of each shard.
+seed: of a network.
+predecessor: lineage of the network that a training starts from, if not from random weights.
+kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
+alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
+cohorts: labelled micrographs of each cohort, where there are several.
+"""
+
+
+def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
+    """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
+    names = (f"{column}_key", "frame", *more)
+    said = (map(str, study.cells_of(shard, name)) for name in names)
+    cells = zip(study.raw_digests(shard, column), *said, strict=True)
+    return {
+        "columns": [column, *names],
+        "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
+    }
+
+
+def _annotations(study: Study, shard: str) -> Ancestry:
+    """What decides the masks of a shard; where regions are drawn, the micrographs too."""
+    if not study.draws_regions(shard):
+        return _raw(study, shard, "mask")
+    ancestry = _raw(study, shard, "mask", "image_key")
+    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
+    drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
+    for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
+        cells.extend(of)
+    return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}
+
+
+def reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
+    """The lineage of each product that is read."""
+    return {"reads": {"/".join(product): study.lineage(*product) for product in products}}
+
+
+def _training(study: Study, seed: str, fold: str) -> Ancestry:
+    start = cohorts.predecessor(study, seed, fold)
+    predecessor = {} if start is None else {"predecessor": start[1]}
+    return study.learnt(seed, fold) | predecessor
+
+
+def _prospect(study: Study, cohort: str, shard: str) -> Ancestry:
+    """Of the micrographs of the cohort alone: what else joins their shard changes nothing."""
+    prospect = study.prospects[cohort, shard]
+    alone, group = cohorts.of_rows(study, prospect.rows), study.shards.loc[shard, "group"]
+    lineages = study.kept[prospect.kept].networks
+    judges = {"/".join(of): lineages[of] for of in prospect.networks}
+    known = alone.lineage("normalise", group)
+    return {"reads": {}, "alone": known, "kept": {str(prospect.kept): judges}}
+
+
+def _assessment(study: Study, cohort: str, shard: str) -> Ancestry:
+    alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
+    group = study.shards.loc[shard, "group"]
+    known = [alone.lineage(step, group) for step in ("annotate", "normalise")]
+    return {**reads(study, ("prospect", cohort, shard)), "alone": known}
+
+
+def _summing(study: Study) -> Ancestry:
+    read = [("evaluate", shard) for shard in study.evaluated]
+    read += [("assess", *of) for of in study.prospects]
+    by_cohort = cohorts.labelled(study.rows)
+    return {
+        "folds": study.shards["fold"][study.evaluated].to_dict(),
+        **reads(study, *read),
+        **({"cohorts": {str(key): names for key, names in by_cohort.items()}} if by_cohort else {}),
+    }
+
+
+def _reporting(study: Study) -> Ancestry:
+    read = [("split",), ("summarise",), *(("train", *network) for network in study.networks)]
+    read += [("predict", shard) for shard in study.predicted]
+    scores = {str(kept.cohort): kept.summarised for kept in study.kept.values()}
+    return {**reads(study, *read), **({"kept": scores} if scores else {})}
+
+
+ANCESTRY: dict[str, Callable[..., Ancestry]] = {
+    "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
+    "annotate": _annotations,
+    "normalise": lambda study, shard: reads(study, ("ingest", shard)),
+    "tile": lambda study, shard: reads(study, ("normalise", shard), ("annotate", shard)),
+    "split": lambda study: {
+        "folds": study.folds["fold"].to_dict(),
+        **reads(
+            study, *((step, shard) for shard in study.annotated for step in ("ingest", "tile"))
+        ),
+    },
+    "train": _training,
+    "predict": lambda study, shard: reads(
+        study,
+        ("normalise", shard),
+        *(("train", *network) for network in study.networks_for(shard)),
+    ),
+    "evaluate": lambda study, shard: reads(
+        study, *((step, shard) for step in ("predict", "annotate", "normalise"))
+    ),
+    "prospect": _prospect,
+    "assess": _assessment,
+    "summarise": _summing,
+    "report": _reporting,
+    "audit": lambda study: reads(study, ("report",)),  # which has all others before it
+}
+"""The ancestry of the product of each step, by step."""
