@@ -242,7 +242,8 @@ def test_what_rows_leave_behind_is_told_listed_and_set_aside(study):
         f"micrographs/u+unlabelled.{end}"
         for end in ("tif", "tsv", "landmarks.parquet", "metadata.json")
     ]
-    gone += ["normalised/u+unlabelled.tif", "lineages/u+unlabelled.predict"]
+    gone += ["normalised/u+unlabelled.tif", "normalised/u+unlabelled.tsv"]
+    gone += ["lineages/u+unlabelled.predict"]
     folder = study.folder / "results/predictions/u+unlabelled"
     gone += [f"predictions/u+unlabelled/{path.name}" for path in folder.iterdir()]
     assert f"{len(gone)} files in results/ are of rows" in study.run("-n")

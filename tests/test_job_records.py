@@ -57,4 +57,4 @@ def test_the_jobs_of_a_run_are_recorded(finished):
     assert "results/networks/seed-0/fold-2.pt" in record.inputs
     assert record.started < record.ended
     network = job_record("results/networks/seed-0/fold-0.pt", folder)
-    assert {"results/masks/b.tif", "results/masks/c.tif"} <= set(network.sha256)
+    assert {"results/tiles/b.tif", "results/tiles/c.tif"} <= set(network.sha256)

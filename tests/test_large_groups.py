@@ -15,6 +15,7 @@ from tiny_study import CONFIG, ONCE, TinyStudy, jobs
 
 SIZE = 5000
 STATED = {
+    "normalise": {"pixel_size_nm": "keep"},
     "train": CONFIG["train"] | {"loss": {"dice": 1.0}, "class_weights": "none"},
     "resources": {"train": {"cpus": 1, "runtime": 1, "mem_mb": 1000}},
     "shard_size": 500,

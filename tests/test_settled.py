@@ -51,7 +51,9 @@ def test_planning_again_keeps_what_comes_out_the_same(study):
 
 def test_deleted_plan_is_made_again_and_what_followed_from_it(study):
     (study.folder / PLAN).unlink()
-    assert study.plan() == jobs(**EVERY_NETWORK, plan=["-"])
+    # It decides the common pixel size, and so all that is normalised.
+    made = {"normalise": [*"abcdt", "u+unlabelled"], "tile": [*"abcdt"], "split": ["-"]}
+    assert study.plan() == jobs(plan=["-"], **made, **EVERY_NETWORK)
 
 
 def test_damaged_plan_stops_the_run(study):
