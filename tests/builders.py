@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from tessera import schemas, sheets
-from tessera.planning import OPEN, Plan
+from tessera.plans import OPEN, Plan
 from tessera.problems import BadInput
 from tessera.studies import Study
 

@@ -5,7 +5,7 @@ import pytest
 from builders import CELLS_OF_STUDY, PLAN_OF_STUDY, annotated, study_of
 from tessera.explanations import NAMES_SHOWN, Cause, Explainer, changed_cohorts, listed, told
 from tessera.lineages import record_of
-from tessera.planning import Plan
+from tessera.plans import Plan
 
 MASK = "data/a_000.mask.tif"
 

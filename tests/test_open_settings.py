@@ -4,7 +4,7 @@ import pytest
 
 from builders import CELLS_OF_STUDY, VALUES_OF_PLAN, annotated, lineages, study_of
 from tessera.digests import digest
-from tessera.planning import OPEN, Plan
+from tessera.plans import OPEN, Plan
 
 VALUES_OF_TILE = {key: VALUES_OF_PLAN[key] for key in OPEN["tile"]}
 

@@ -7,24 +7,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tessera.pixel_sizes import AUTO
 from tessera.planning import (
-    AUTO,
-    BLOCKS,
     FEWEST_STEPS,
     MOST_LEVELS,
     MOST_STEPS,
-    OPEN,
     SMALLEST_BATCH,
     SMALLEST_TILE_PX,
-    Plan,
     Surroundings,
     decide,
-    filled,
-    is_open,
-    made_of,
     memory_mb,
-    render,
 )
+from tessera.plans import BLOCKS, OPEN, Plan, filled, is_open, made_of, render
 from tessera.surveys import ClassFound, Survey
 
 OPEN_KEYS = [key for block in BLOCKS for key in OPEN[block]]

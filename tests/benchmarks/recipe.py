@@ -34,7 +34,7 @@ from tessera.batches import TileBatches
 from tessera.files import map_pages, read_table
 from tessera.folding import ready
 from tessera.networks import Architecture, UNet, build
-from tessera.planning import Plan
+from tessera.plans import Plan
 from tessera.stitching import probabilities
 from tessera.studies import Study
 from tessera.tiles import share_names

@@ -49,7 +49,9 @@ from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
 from tessera.leftovers import FOLDERS, endangered, leftovers
-from tessera.planning import AUTO, OPEN, is_open, memory_mb
+from tessera.pixel_sizes import AUTO
+from tessera.planning import memory_mb
+from tessera.plans import OPEN, is_open
 from tessera.preparation import (
     ALL,
     keep_for_jobs,

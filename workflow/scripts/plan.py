@@ -14,8 +14,9 @@ import torch
 from tessera.devices import resolve_device, resolve_precision
 from tessera.files import read_page, read_table, write_text
 from tessera.logs import LOG, logged_to
-from tessera.pixel_sizes import common_size, uncalibrated
-from tessera.planning import AUTO, Plan, Surroundings, decide, made_of, render
+from tessera.pixel_sizes import AUTO, common_size, uncalibrated
+from tessera.planning import Surroundings, decide
+from tessera.plans import Plan, made_of, render
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.surveys import Survey, sampled, survey
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tessera.ancestries import Ancestry
 from tessera.lineages import Record, record_of
-from tessera.planning import AUTO
+from tessera.pixel_sizes import AUTO
 from tessera.studies import Study
 
 NAMES_SHOWN = 8

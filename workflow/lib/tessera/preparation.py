@@ -18,7 +18,8 @@ from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
 from tessera.folders import is_store
 from tessera.lineages import LineageBook
-from tessera.planning import AUTO, BLOCKS, Plan, filled
+from tessera.pixel_sizes import AUTO
+from tessera.plans import BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.products import COHORT, SCORED, TRAINED
 from tessera.recollections import keep, recall, recall_rows

@@ -20,7 +20,7 @@ import pandas as pd
 from tessera.cohorts import Kept
 from tessera.digests import code_version, digest, file_digest, modules_version
 from tessera.files import write_text, written_atomically
-from tessera.planning import Plan
+from tessera.plans import Plan
 from tessera.schemas import MICROGRAPHS
 from tessera.studies import Study
 

@@ -25,7 +25,7 @@ from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.frames import is_json
-from tessera.planning import OPEN, Plan, digest_of, filled, is_open
+from tessera.plans import OPEN, Plan, digest_of, filled, is_open
 from tessera.shards import assign_shards
 from tessera.steps import LIKE, script_of, stated
 
