@@ -214,7 +214,8 @@ def told(study: Study) -> list[dict[str, Any]]:
 
 def _newest_unaware(study: Study, cohort: int) -> Kept | None:
     """The newest kept networks that fit the study and have learnt nothing from a cohort."""
-    fit = [kept for kept in study.kept.values() if kept.outlook == outlook(study)]
+    wanted = outlook(study)
+    fit = [kept for kept in study.kept.values() if kept.outlook == wanted]
     for kept in sorted(fit, key=lambda kept: kept.cohort, reverse=True):
         newest = _newest_learnt(study.rows[study.rows["cohort"] < kept.cohort])
         if newest is None or newest < cohort:

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 
+from tessera.folders import MARKS
 from tessera.readers.arrays import axes_of, frame_of, header_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import Recording, UnreadableFile
@@ -15,7 +16,7 @@ def read(path: str, key: str, frame: int) -> Recording:
     """Read an array of an NPZ, or of a Zarr store in one file."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if any(name.rpartition("/")[2] in ("zarr.json", ".zarray", ".zgroup") for name in names):
+        if any(name.rpartition("/")[2] in MARKS for name in names):
             from tessera.readers import zarr_stores
 
             return zarr_stores.read_zip(path, key, frame)
