@@ -39,6 +39,7 @@ def main(
     shards: Sequence[Shard],
     settings: Mapping[str, Any],
     output: str,
+    quarantine: str | None = None,
 ) -> None:
     """Write the report to `output`.
 
@@ -56,13 +57,17 @@ def main(
         title, panels, panel_px, classes as pairs, `study`: the settings of split and train, and
         `cohorts`: what there is to say of each that joined.
     output : str
+    quarantine : str, optional
+        Path of the table of rows that are left out, where bad files are quarantined.
     """
+    left_out = {"quarantine": read_table(quarantine)} if quarantine else {}
     tables = Tables(
         *map(read_table, audit),
         read_table(metrics),
         micrographs_of(shards),
         {network_of(path): read_table(path) for path in histories},
         scores_before(Path(metrics).parent, settings["cohorts"]),
+        **left_out,
     )
     html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
     write_text(output, html)
@@ -140,4 +145,5 @@ if __name__ == "__main__":
             [Shard(*of, next(masks) if of[0]["annotated"] else None) for of in paths],
             dict(snakemake.params.items()),
             snakemake.output[0],
+            next(iter(snakemake.input.quarantine), None),
         )

@@ -1,0 +1,134 @@
+"""The quarantine: rows that are left out of a study because a file of theirs is refused.
+
+They keep their places: shards are cut, and folds are dealt, as if they were there. So a row that
+is mended changes its own shard, and moves no group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tessera.problems import Problem
+
+if TYPE_CHECKING:
+    from tessera.studies import Study
+
+COLUMNS = ["micrograph", "group", "use", "fold", "column", "file", "file_sha256", "reason"]
+FILES = ("image", "mask")
+
+Cell = tuple[str, str]
+"""Micrograph, and the column that names one of its files: image or mask."""
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The rows that are left out.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `sheets.expand` gives them.
+    reasons : mapping of (micrograph, column) to str
+        Why, of each file that is refused; every row has one or two.
+    """
+
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reasons: Mapping[Cell, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """The micrographs."""
+        return {micrograph for micrograph, _ in self.reasons}
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame, reasons: Mapping[Cell, str]) -> Quarantine:
+        """Those of some rows of which a file is refused."""
+        if not reasons:
+            return cls()
+        bad = rows["micrograph"].isin({micrograph for micrograph, _ in reasons})
+        known = set(rows.loc[bad, "micrograph"])
+        here = {cell: why for cell, why in reasons.items() if cell[0] in known}
+        return cls(rows[bad].reset_index(drop=True), here)
+
+    def before(self, cohort: int) -> Quarantine:
+        """Those of the cohorts before one."""
+        if not self.reasons:
+            return self
+        return self.from_rows(self.rows[self.rows["cohort"] < cohort], self.reasons)
+
+    def with_others(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows and those in quarantine, sorted by micrograph as they are in the sheet."""
+        if not self.reasons:
+            return rows
+        return pd.concat([rows, self.rows]).sort_values("micrograph", ignore_index=True)
+
+    def left(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows without those in quarantine."""
+        if not self.reasons:
+            return rows
+        return rows[~rows["micrograph"].isin(self.names)].reset_index(drop=True)
+
+    @property
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with each file."""
+        rows = {row["micrograph"]: row for row in self.rows.to_dict("records")}
+        for (micrograph, column), why in self.reasons.items():
+            yield Problem(micrograph, rows[micrograph][column], why)
+
+
+def listed(study: Study) -> list[dict[str, Any]]:
+    """One record a file that is refused, sorted: `COLUMNS`, with path, as jobs need it.
+
+    use and fold are what the group is for and where it is held out; empty where the row has no
+    annotation that would be used for anything, or none that is held out.
+    """
+    folds = study.folds["fold"].to_dict() if len(study.folds) else {}
+    rows = {row["micrograph"]: row for row in study.quarantine.rows.to_dict("records")}
+    found = []
+    for (micrograph, column), why in sorted(study.quarantine.reasons.items()):
+        row = rows[micrograph]
+        is_held_out = row["annotated"] and row["use"] == "cv"
+        known = {
+            "use": row["use"] if row["annotated"] else "",
+            "fold": str(folds[row["group"]]) if is_held_out else "",
+            "column": column,
+            "file": PurePath(row[column]).name,
+            "file_sha256": study.sha256.get(row[column], ""),
+            "reason": why,
+            "path": row[column],
+        }
+        found.append({"micrograph": micrograph, "group": row["group"], **known})
+    return found
+
+
+def raw_cells(study: Study) -> list[Cell]:
+    """The files that are refused, and are there."""
+    return [(of["micrograph"], of["column"]) for of in listed(study) if of["file_sha256"]]
+
+
+def content(study: Study) -> dict[str, list[str]]:
+    """What the table of the quarantine holds, for its lineage."""
+    return {
+        f"{of['micrograph']}/{of['column']}": [of[name] for name in COLUMNS[1:]]
+        for of in listed(study)
+    }
+
+
+def records(study: Study) -> dict[str, list[str]]:
+    """What is kept on record of the raw files of all rows in quarantine."""
+    said = ("frame", "group", "use", "cohort")
+    return {
+        f"{row['micrograph']}/{column}": [
+            study.sha256.get(row[column], ""),
+            row[f"{column}_key"],
+            *(str(row[name]) for name in said),
+        ]
+        for row in study.quarantine.rows.to_dict("records")
+        for column in FILES
+        if row[column]
+    }
