@@ -18,6 +18,7 @@ from tessera.logs import LOG, logged_to
 from tessera.pixel_sizes import fault, odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile, read_micrograph
+from tessera.strips import Page, native, strips
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -30,6 +31,14 @@ class Outputs(NamedTuple):
     table: str
     landmarks: str
     metadata: str
+
+
+class Seen(NamedTuple):
+    """What is seen in the pixels of a micrograph: digest, fingerprint, landmarks."""
+
+    sha256: str
+    fingerprint: str
+    landmarks: pd.DataFrame
 
 
 @dataclass
@@ -69,7 +78,7 @@ def _read(
     sha256: Sequence[str],
     problems: list[Problem],
     known: Known,
-) -> Iterator[tuple[np.ndarray, float]]:
+) -> Iterator[tuple[Page, float]]:
     """Each page with its pixel size; at the end, an error with all rows that could not be read.
 
     What is `known` of the pages grows on the way.
@@ -82,12 +91,18 @@ def _read(
         except UnreadableFile as error:
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
-        pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
         if impossible := fault(pixel_size_nm):
             problems.append(Problem(row["micrograph"], row["path"], impossible))
             continue
+        pixels = native(recording.pixels)
+        try:
+            # Goes through all of a large file, which is refused here if it is damaged anywhere.
+            seen = _seen(pixels, pixel_size_nm)
+        except UnreadableFile as error:
+            problems.append(Problem(row["micrograph"], row["path"], str(error)))
+            continue
         page = len(known.records)
-        known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
+        known.landmarks.append(seen.landmarks.assign(page=page))
         known.add(row, raw, recording)
         known.records.append(
             {
@@ -100,12 +115,19 @@ def _read(
                 **_recorded(recording),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
-                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-                "fingerprint": fingerprint(pixels),
+                "pixels_sha256": seen.sha256,
+                "fingerprint": seen.fingerprint,
             }
         )
         yield pixels, pixel_size_nm
     raise_if(problems)
+
+
+def _seen(pixels: Page, pixel_size_nm: float) -> Seen:
+    sha256 = hashlib.sha256()
+    for strip in strips(pixels):
+        sha256.update(strip)
+    return Seen(sha256.hexdigest(), fingerprint(pixels), landmarks(pixels, pixel_size_nm))
 
 
 def _recorded(recording: Recording) -> dict[str, Any]:
