@@ -1,13 +1,11 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from tessera.digests import changed_files, digest
@@ -15,10 +13,11 @@ from tessera.files import write_pages, write_table, write_text, written_atomical
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
-from tessera.pixel_sizes import fault, odd_sizes
+from tessera.micrographs import read_image
+from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
-from tessera.readers import Recording, UnreadableFile, read_micrograph
-from tessera.strips import Page, native, strips
+from tessera.readers import Recording, UnreadableFile
+from tessera.strips import Page
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,14 +30,6 @@ class Outputs(NamedTuple):
     table: str
     landmarks: str
     metadata: str
-
-
-class Seen(NamedTuple):
-    """What is seen in the pixels of a micrograph: digest, fingerprint, landmarks."""
-
-    sha256: str
-    fingerprint: str
-    landmarks: pd.DataFrame
 
 
 @dataclass
@@ -85,25 +76,14 @@ def _read(
     """
     for row, raw in zip(rows, sha256, strict=True):
         try:
-            recording = read_micrograph(row["path"], row["key"], row["frame"])
-            stated = row["pixel_size_nm"]
-            pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
+            taken = read_image(row)
         except UnreadableFile as error:
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
-        if impossible := fault(pixel_size_nm):
-            problems.append(Problem(row["micrograph"], row["path"], impossible))
-            continue
-        pixels = native(recording.pixels)
-        try:
-            # Goes through all of a large file, which is refused here if it is damaged anywhere.
-            seen = _seen(pixels, pixel_size_nm)
-        except UnreadableFile as error:
-            problems.append(Problem(row["micrograph"], row["path"], str(error)))
-            continue
+        pixels, pixel_size_nm = taken.pixels, taken.pixel_size_nm
         page = len(known.records)
-        known.landmarks.append(seen.landmarks.assign(page=page))
-        known.add(row, raw, recording)
+        known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
+        known.add(row, raw, taken.recording)
         known.records.append(
             {
                 "micrograph": row["micrograph"],
@@ -112,22 +92,15 @@ def _read(
                 "columns": pixels.shape[1],
                 "dtype": pixels.dtype.name,
                 "pixel_size_nm": pixel_size_nm,
-                **_recorded(recording),
+                **_recorded(taken.recording),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
-                "pixels_sha256": seen.sha256,
-                "fingerprint": seen.fingerprint,
+                "pixels_sha256": taken.pixels_sha256,
+                "fingerprint": fingerprint(pixels),
             }
         )
         yield pixels, pixel_size_nm
     raise_if(problems)
-
-
-def _seen(pixels: Page, pixel_size_nm: float) -> Seen:
-    sha256 = hashlib.sha256()
-    for strip in strips(pixels):
-        sha256.update(strip)
-    return Seen(sha256.hexdigest(), fingerprint(pixels), landmarks(pixels, pixel_size_nm))
 
 
 def _recorded(recording: Recording) -> dict[str, Any]:
