@@ -28,6 +28,7 @@ from tessera.wording import (
     decimals,
     facts,
     number,
+    planned,
     quarantine,
     settings_of,
     validation,
@@ -64,6 +65,8 @@ class Tables:
         step, loss; started_from, where a network did not start from random weights.
     before : dict of int to DataFrame
         Scores of then, by the cohort that they come before, as far as they were kept.
+    plan : str
+        Text of the plan's file; empty where the config leaves nothing open.
     quarantine : DataFrame
         As `quarantines.COLUMNS` says: one row a file that is refused.
     """
@@ -74,6 +77,7 @@ class Tables:
     micrographs: pd.DataFrame
     histories: Mapping[tuple[str, str], pd.DataFrame]
     before: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+    plan: str = ""
     quarantine: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT))
 
     @property
@@ -89,8 +93,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     tables : Tables
     settings : mapping
-        title, classes as pairs, `study` with the settings of the rules split and train, and
-        `cohorts`, see `shifts.shifts`.
+        title, classes as pairs, `study` with the settings of the rules split, normalise, tile and
+        train, and `cohorts`, see `shifts.shifts`.
     """
     classes = [name for name, _ in settings["classes"]]
     folds, networks = tables.folds, list(tables.histories)
@@ -106,6 +110,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "facts": facts(folds, tables.micrographs, networks, tables.quarantine),
         "quarantine": most_missed(tables.quarantine, folds).to_dict("records"),
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
+        "planned": planned(tables.plan, settings["study"]),
         "networks": networks,
         "starts": starts(tables.histories),
         "folds": folds.to_dict("records"),
