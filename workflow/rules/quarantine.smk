@@ -11,15 +11,11 @@ Which they are is known before any job runs, see workflow/lib/tessera/verdicts.p
 been read then, as `ingest` and `annotate` read it.
 """
 
-from tessera import quarantines
-
 if study.quarantines:
 
     rule quarantine:
         input:
-            lambda wildcards: ancient(
-                sorted({of["path"] for of in quarantines.listed(study) if of["file_sha256"]})
-            ),
+            ancient(lambda wildcards: quarantines.files(study)),
         output:
             report(
                 "results/quarantine.tsv",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["micrograph", "group", "use", "fold", "column", "file", "file_sha256", "reason"]
 FILES = ("image", "mask")
+MOST_SAID = 20
 
 Cell = tuple[str, str]
 """Micrograph, and the column that names one of its files: image or mask."""
@@ -81,6 +82,15 @@ class Quarantine:
             yield Problem(micrograph, rows[micrograph][column], why)
 
 
+def said(quarantine: Quarantine) -> str:
+    """What is left out and why, for whoever starts a run; the first of many."""
+    lines = [f"  {problem}" for problem in sorted(quarantine.problems)]
+    more = [f"  and {len(lines) - MOST_SAID} more"] if len(lines) > MOST_SAID else []
+    rows = f"{len(quarantine.names)} {'row' if len(quarantine.names) == 1 else 'rows'}"
+    head = f"{rows} left out of the study, in quarantine until mended:"
+    return "\n".join([head, *lines[:MOST_SAID], *more])
+
+
 def listed(study: Study) -> list[dict[str, Any]]:
     """One record a file that is refused, sorted: `COLUMNS`, with path, as jobs need it.
 
@@ -109,6 +119,11 @@ def listed(study: Study) -> list[dict[str, Any]]:
 def raw_cells(study: Study) -> list[Cell]:
     """The files that are refused, and are there."""
     return [(of["micrograph"], of["column"]) for of in listed(study) if of["file_sha256"]]
+
+
+def files(study: Study) -> list[str]:
+    """Paths of those files."""
+    return sorted({of["path"] for of in listed(study) if of["file_sha256"]})
 
 
 def content(study: Study) -> dict[str, list[str]]:
