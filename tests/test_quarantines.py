@@ -17,7 +17,7 @@ OF_THEIR_OWN = {"quarantine", "report", "audit"}
 
 def without(study, *cells):
     """A study of which these files, as (micrograph, column), are refused."""
-    quarantine = Quarantine.from_rows(study.rows, {cell: "is no picture" for cell in cells})
+    quarantine = Quarantine.from_rows(study.rows, dict.fromkeys(cells, "is no picture"))
     return replace(
         study.of(quarantine.left(study.rows), quarantine=quarantine), sha256=study.sha256
     )
