@@ -72,7 +72,7 @@ def test_what_is_bad_is_left_out_and_told_and_mended_it_joins(fresh, tmp_path, c
     table = pd.read_csv(fresh.folder / TABLE, sep="\t", dtype=str, keep_default_na=False)
     cells = table[["micrograph", "group", "use", "fold", "column", "file"]].values.tolist()
     assert cells == [
-        ["a-2", "a", "cv", "0", "image", "a-2.tif"],
+        ["a-2", "a", "cv", "1", "image", "a-2.tif"],
         ["t-1", "t", "test", "", "mask", "t-1.mask.tif"],
         ["t-2", "t", "test", "", "image", "t-2.tif"],
         ["u-2", "u", "", "", "image", "u-2.tif"],
@@ -140,7 +140,7 @@ def mended(study, good):
         normalise=["a"],
         tile=["a"],
         split=["-"],
-        train=["1"],
+        train=["0"],
         predict=["a", "b", *unlabelled],
         evaluate=["a", "b"],
         summarise=["-"],

@@ -98,8 +98,7 @@ def test_reasons_are_those_of_the_steps(folder):
     sheet(**BAD, regions=("good.tif", "regions.json"))
     found = study_of()
     reasons = found.quarantine.reasons
-    columns = {name: column for name, column in reasons}
-    assert columns == {
+    assert dict(reasons.keys()) == {
         "cut": "image", "letter": "image", "colour": "image", "huge": "image",
         "values": "mask", "json": "mask",
     }  # fmt: skip
@@ -146,7 +145,7 @@ def test_a_file_is_looked_at_once_and_again_when_what_decides_has_changed(folder
     assert looked == []
     # The same bytes under another name, and a damaged line, which is as good as none.
     Path("cut.tif").rename("moved.tif")
-    sheet(**BAD, cut=("moved.tif", "good.mask.tif"))
+    sheet(**BAD | {"cut": ("moved.tif", "good.mask.tif")})
     assert study_of().quarantine.reasons == first
     assert looked == []
     lines = VERDICTS.read_text(encoding="utf-8").splitlines()

@@ -7,7 +7,8 @@ kept by the digest of its bytes and all else that decides it, so that a run read
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
@@ -27,18 +28,32 @@ from tessera.steps import IMAGE_CELLS, stated
 from tessera.tiles import misfit
 
 Shape = tuple[int, int]
-Key = tuple[str, ...]
 FROM_ROWS = ("micrograph", "image", "image_key", "mask", "mask_key", "frame")
-SAVED_EVERY = 500
-"""Files read between two times that what was found is written down."""
+SAVED_AFTER = 500
+"""Files looked at before what was found is written down; then a quarter as many as are known."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What reading a file came to: the shape of what it holds in px, or why it is refused."""
 
-    shape: Shape | None
+    shape: Shape | None = None
     reason: str = ""
+
+    def __str__(self) -> str:
+        return f"!{self.reason}" if self.shape is None else "{} {}".format(*self.shape)
+
+    @classmethod
+    @cache
+    def parse(cls, text: str) -> Verdict | None:
+        """The verdict that a text stands for; None if it is damaged."""
+        if text.startswith("!"):
+            return cls(None, text[1:])
+        found = SHAPE.fullmatch(text)
+        return cls((int(found[1]), int(found[2]))) if found else None
+
+
+SHAPE = re.compile(r"([1-9][0-9]*) ([1-9][0-9]*)")
 
 
 class VerdictCache:
@@ -47,9 +62,9 @@ class VerdictCache:
     Parameters
     ----------
     path : path
-        A line of JSON each. A damaged line, or a damaged table, is as good as none; so is one of
-        other settings or other code. Processes that write at the same time overwrite each other
-        whole, never in part; what is lost is looked at again.
+        A line each: the verdict, and after it all that decides it. A damaged line, or a damaged
+        table, is as good as none; so is one of other settings or other code. Processes that write
+        at the same time overwrite each other whole, never in part; what is lost is looked at again.
     config : mapping
         The whole config.
     """
@@ -61,55 +76,50 @@ class VerdictCache:
             column: digest(stated(config, step), modules_version(module))[:16]
             for column, (step, module) in readers.items()
         }
-        self._known = dict(self._lines())
+        self._known = self._load()
         self._new = 0
 
-    def of(self, column: str, key: Key, look: Callable[[], Verdict]) -> Verdict:
+    def of(self, column: str, key: str, look: Callable[[], Verdict]) -> Verdict:
         """The verdict on a file, looked for where it is not known.
 
         Parameters
         ----------
         column : str
             image or mask.
-        key : tuple of str
+        key : str
             All that decides the verdict beside settings and code.
         look : callable
         """
-        whole = (self._by[column], *key)
-        if whole not in self._known:
-            self._known[whole] = look()
+        whole = f"{self._by[column]}\t{key}"
+        verdict = Verdict.parse(self._known.get(whole, ""))
+        if verdict is None:
+            verdict = look()
+            self._known[whole] = str(verdict)
             self._new += 1
-            if self._new % SAVED_EVERY == 0:
+            if self._new > max(SAVED_AFTER, len(self._known) // 4):
                 self.save()
-        return self._known[whole]
+        return verdict
 
     def save(self) -> None:
         """Write down what was found, if anything was."""
         if not self._new:
             return
-        lines = (json.dumps([key, of.shape, of.reason]) for key, of in self._known.items())
+        of_now = tuple(self._by.values())
+        lines = (f"{text}\t{key}\n" for key, text in self._known.items() if key.startswith(of_now))
+        # Under a name of its own, as `digests.DigestCache` does.
         whole = self.path.with_name(f"{self.path.stem}-{uuid4().hex}{self.path.suffix}")
-        write_text(whole, "".join(f"{line}\n" for line in lines))
+        write_text(whole, "".join(lines))
         whole.replace(self.path)
+        self._new = 0
 
-    def _lines(self) -> Iterator[tuple[Key, Verdict]]:
+    def _load(self) -> dict[str, str]:
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError):
-            return
-        for line in lines:
-            try:
-                (by, *key), shape, reason = json.loads(line)
-                verdict = Verdict(None if reason else _shape(shape), str(reason))
-            except (ValueError, TypeError):
-                continue
-            if by in self._by.values():
-                yield (by, *map(str, key)), verdict
-
-
-def _shape(said: Any) -> Shape:
-    rows, columns = map(int, said)
-    return rows, columns
+            return {}
+        # Taken apart when asked for: a line that was cut off has no key that anybody asks for.
+        parts = (line.partition("\t") for line in lines)
+        return {key: text for text, _, key in parts}
 
 
 class Reader:
@@ -147,7 +157,8 @@ class Reader:
     def _verdict(self, row: Mapping[str, Any], shape: Callable[[], Shape]) -> Verdict:
         path = row["path"]
         try:
-            verdict = Verdict(_shape(shape()))
+            rows, columns = shape()
+            verdict = Verdict((int(rows), int(columns)))
         except ValueError as error:  # UnreadableFile is one too
             if isinstance(error.__cause__, ModuleNotFoundError | MemoryError):
                 # Not for the file: it would be refused here, and taken elsewhere.
@@ -193,13 +204,14 @@ def refused(
         If it is not for the file that it cannot be read - a package or memory is lacking - or a
         file changes meanwhile.
     """
-    # Not a dict a row: 100,000 of them cost seconds.
+    # As lists: a row at a time, pandas takes seconds for 100,000.
     cells = {name: rows[name].tolist() for name in (*FROM_ROWS, *IMAGE_CELLS)}
     reader = cache(lambda: Reader(config, is_unchanged))
     found: dict[Cell, str] = {}
     try:
         for at, micrograph in enumerate(cells["micrograph"]):
-            image, mask = _verdicts(at, cells, sha256, known, reader)
+            image = _of_image(at, cells, sha256, known, reader)
+            mask = _of_mask(at, cells, sha256, known, reader, image)
             if image.reason:
                 found[micrograph, "image"] = image.reason
             if mask.reason:
@@ -209,40 +221,61 @@ def refused(
     return found
 
 
-def _verdicts(
+Cells = Mapping[str, list[Any]]
+UNKNOWN = Verdict()
+
+
+def _of_image(
     at: int,
-    cells: Mapping[str, list[Any]],
+    cells: Cells,
     sha256: Mapping[str, str],
     known: VerdictCache,
     reader: Callable[[], Reader],
-) -> tuple[Verdict, Verdict]:
-    """Those on the micrograph and on the mask of a row; without a shape or reason if not read."""
+) -> Verdict:
+    """The verdict on the micrograph of a row; unknown if it is not there."""
+    raw = sha256.get(cells["image"][at])
+    if raw is None:
+        return UNKNOWN
+    said = [raw, cells["image_key"][at], cells["frame"][at]]
+    said += [cells[name][at] for name in IMAGE_CELLS]
+    return known.of(
+        "image", _key(said), lambda: reader().image(_row(at, cells, "image", *IMAGE_CELLS))
+    )
 
-    def row(column: str, *more: str) -> dict[str, Any]:
-        of = {"path": column, "key": f"{column}_key"}
-        of |= {name: name for name in ("micrograph", "frame", *more)}
-        return {name: cells[cell][at] for name, cell in of.items()}
 
-    def key(column: str, *more: Any) -> Key:
-        said = (sha256[cells[column][at]], cells[f"{column}_key"][at], cells["frame"][at], *more)
-        return tuple(map(str, said))
-
-    image = mask = Verdict(None)
-    if cells["image"][at] in sha256:
-        own = [cells[name][at] for name in IMAGE_CELLS]
-        image = known.of(
-            "image", key("image", *own), lambda: reader().image(row("image", *IMAGE_CELLS))
-        )
+def _of_mask(
+    at: int,
+    cells: Cells,
+    sha256: Mapping[str, str],
+    known: VerdictCache,
+    reader: Callable[[], Reader],
+    image: Verdict,
+) -> Verdict:
+    """The same of its mask; unknown too if it is drawn on a micrograph of which nothing is known."""
     path = cells["mask"][at]
-    if path not in sha256:
-        return image, mask
-    drawn_on = None
+    raw = sha256.get(path)
+    if raw is None:
+        return UNKNOWN
+    said, drawn_on = [raw, cells["mask_key"][at], cells["frame"][at]], None
     if is_json(path):
         if image.shape is None:
-            return image, mask  # nobody knows what it is drawn on
+            return UNKNOWN
         drawn_on = (PurePath(cells["image"][at]).name, image.shape)
-    said = ("",) if drawn_on is None else (drawn_on[0], *drawn_on[1])
-    mask = known.of("mask", key("mask", *said), lambda: reader().mask(row("mask"), drawn_on))
-    if mask.shape is not None and image.shape is not None:
-        mask = Verdict(mask.shape, misfit(mask.shape, image.shape))
-    return image, mask
+        said += [drawn_on[0], *image.shape]
+    mask = known.of("mask", _key(said), lambda: reader().mask(_row(at, cells, "mask"), drawn_on))
+    if mask.shape is None or image.shape in (None, mask.shape):
+        return mask
+    return Verdict(mask.shape, misfit(mask.shape, image.shape))
+
+
+def _row(at: int, cells: Cells, column: str, *more: str) -> dict[str, Any]:
+    """What a step has to know to read a file of a row."""
+    names = {"path": column, "key": f"{column}_key"}
+    names |= {name: name for name in ("micrograph", "frame", *more)}
+    return {name: cells[cell][at] for name, cell in names.items()}
+
+
+def _key(said: list[Any]) -> str:
+    """Anything as one text without breaks, that nothing else has."""
+    parts = list(map(str, said))
+    return "\t".join(parts) if all(map(str.isprintable, parts)) else json.dumps(parts)
