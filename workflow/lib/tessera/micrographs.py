@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tessera.conditions import Condition, Inspection, faults
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
 
@@ -28,25 +29,34 @@ class Micrograph:
         Contiguous, in this machine's order of bytes.
     pixel_size_nm : float
         The sheet's, or else the file's own; NaN where neither says it.
+    condition : Condition
     """
 
     recording: Recording
     pixels: np.ndarray
     pixel_size_nm: float
+    condition: Condition
 
 
-def read_image(row: Mapping[str, Any]) -> Micrograph:
+STRIP_PX = 1 << 22
+"""Pixels that are looked at at once."""
+
+
+def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograph:
     """Read the micrograph of one row of the sheet.
 
     Parameters
     ----------
     row : mapping
         path, key and frame of the file; pixel_size_nm of the sheet, NaN where it says none.
+    settings : mapping
+        Of `ingest`: limits, see `conditions.faults`.
 
     Raises
     ------
     UnreadableFile
-        If the file is damaged, or not one grey micrograph, or its pixel size impossible.
+        If the file is damaged, or not one grey micrograph, or its pixel size impossible, or its
+        pixels past the limits.
     """
     recording = read_micrograph(row["path"], row["key"], row["frame"])
     stated = row["pixel_size_nm"]
@@ -54,4 +64,15 @@ def read_image(row: Mapping[str, Any]) -> Micrograph:
     if impossible := fault(pixel_size_nm):
         raise UnreadableFile(impossible)
     pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
-    return Micrograph(recording, pixels, pixel_size_nm)
+    condition = condition_of(pixels)
+    if unusable := "; ".join(faults(condition, settings["limits"])):
+        raise UnreadableFile(unusable)
+    return Micrograph(recording, pixels, pixel_size_nm, condition)
+
+
+def condition_of(pixels: np.ndarray) -> Condition:
+    """What is counted of a (rows, columns) page, a strip at a time."""
+    inspection, height = Inspection(), max(STRIP_PX // pixels.shape[1], 1)
+    for top in range(0, pixels.shape[0], height):
+        inspection.add(pixels[top : top + height])
+    return inspection.condition()
