@@ -92,8 +92,8 @@ def test_files_that_cannot_be_read_and_masks_that_do_not_fit_are_told_at_once(fr
         in said
     )
     assert (
-        "d-1: data/d-1.tif: 60 % of its pixels are saturated (1 are 0, the least; 3,840 are 2560, the"
-        " most), the limit is 50 % (ingest: limits: saturated)" in said
+        "d-1: data/d-1.tif: 60 % of its pixels are saturated (1 are 0, the least; 3,840 are 2560,"
+        " the most), the limit is 50 % (ingest: limits: saturated)" in said
     )
     assert "5 faults:" in said
     assert no_training(fresh)

@@ -117,9 +117,9 @@ def test_a_condition_past_a_limit_is_refused_and_all_are_told_at_once(tmp_path, 
         tifffile.imwrite(tmp_path / f"{name}.tif", page)
     assert faults(outputs, *(row(name, tmp_path / f"{name}.tif") for name in bad)) == {
         "nan": "1 pixels are not finite",
-        "white": "79.1 % of its pixels are saturated (1 are 39, the least; 465 are 40000, the most),"
-        " the limit is 50 % (ingest: limits: saturated); 15 of its 19 rows and 0 of its 31 columns"
-        " are dead, the limit is 10 % (ingest: limits: dead_lines)",
+        "white": "79.1 % of its pixels are saturated (1 are 39, the least; 465 are 40000, the"
+        " most), the limit is 50 % (ingest: limits: saturated); 15 of its 19 rows and 0 of its 31"
+        " columns are dead, the limit is 10 % (ingest: limits: dead_lines)",
         "dead": "3 of its 19 rows and 0 of its 31 columns are dead, the limit is 10 % (ingest:"
         " limits: dead_lines)",
         "flat": "all its pixels are 3 (ingest: limits: constant)",

@@ -1,7 +1,7 @@
-"""In what condition a micrograph is: saturated, constant, with dead rows, with pixels of no number.
+"""In what condition a micrograph is: saturated, constant, with dead rows, or not of numbers.
 
-All is counted in one pass over strips of rows, so that memory holds a strip, whatever the size of the
-micrograph; the counts do not depend on how it was cut into strips.
+All is counted in one pass over strips of rows, so that memory holds a strip, whatever the size of
+the micrograph; the counts do not depend on how it was cut into strips.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CONDITION = ("lowest", "highest", "lowest_px", "highest_px", "dead_rows", "dead_
 """What a table of micrographs holds of a condition, in columns of these names."""
 
 LARGEST = 1e18
-"""ASSUME no grey level is larger: 32-bit floats, which everything is computed in, cannot square it."""
+"""ASSUME no grey level is larger: all is computed in 32-bit floats, which cannot square it."""
 STEPS = 256
 """Grey levels of a micrograph span at least so many of the steps that 32-bit floats have there."""
 
@@ -176,16 +176,17 @@ def faults(of: Condition, limits: Mapping[str, Any]) -> Iterator[str]:
         yield f"{of.not_finite_px} pixels are not finite"
     if max(abs(of.lowest), abs(of.highest)) > LARGEST:
         yield (
-            f"its grey levels, {level(of.lowest)} to {level(of.highest)}, are too large for the 32-bit"
-            " floats that they are computed in; divide them"
+            f"its grey levels, {level(of.lowest)} to {level(of.highest)}, are too large for the"
+            " 32-bit floats that they are computed in; divide them"
         )
     elif of.is_constant:
         if limits[CONSTANT] == REFUSE:
             yield f"all its pixels are {level(of.lowest)} (ingest: limits: constant)"
     elif of.highest - of.lowest < STEPS * _step(of):
         yield (
-            f"its grey levels, {level(of.lowest)} to {level(of.highest)}, are too near each other for"
-            f" the 32-bit floats that they are computed in; subtract {level(of.lowest)}, or multiply"
+            f"its grey levels, {level(of.lowest)} to {level(of.highest)}, are too near each other"
+            f" for the 32-bit floats that they are computed in; subtract {level(of.lowest)}, or"
+            " multiply them"
         )
     limit = "the limit is {} (ingest: limits: {})"
     if of.saturated > limits["saturated"]:
@@ -199,7 +200,7 @@ def faults(of: Condition, limits: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _step(of: Condition) -> float:
-    """What 32-bit floats tell apart at the largest grey level; of the smallest floats, all they can."""
+    """What 32-bit floats tell apart at the largest grey level."""
     return float(np.spacing(np.float32(max(abs(of.lowest), abs(of.highest)))))
 
 
@@ -221,7 +222,8 @@ def remarks(of: Condition) -> Iterator[str]:
         (of.highest_px, of.highest, "highest"),
     ):
         if pixels >= REMARKABLE * n_pixels:
-            yield f"{percent(pixels / n_pixels)} of the pixels have the {end} grey level, {level(at)}"
+            share = percent(pixels / n_pixels)
+            yield f"{share} of the pixels have the {end} grey level, {level(at)}"
     for count, of_all, noun in (
         (of.dead_rows, of.rows, "rows"),
         (of.dead_columns, of.columns, "columns"),

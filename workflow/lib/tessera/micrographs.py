@@ -6,6 +6,7 @@ files are quarantined. So whatever refuses a micrograph belongs in here: both th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from tessera.conditions import Condition, Inspection, faults
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
+from tessera.strips import Page, native, strips
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,19 @@ class Micrograph:
     ----------
     recording : Recording
         As the file has it.
-    pixels : (rows, columns) array
-        Contiguous, in this machine's order of bytes.
+    pixels : (rows, columns) page
+        In this machine's order of bytes; of a large file read again as rows are asked for.
     pixel_size_nm : float
         The sheet's, or else the file's own; NaN where neither says it.
+    pixels_sha256 : str
     condition : Condition
     """
 
     recording: Recording
-    pixels: np.ndarray
+    pixels: Page
     pixel_size_nm: float
+    pixels_sha256: str
     condition: Condition
-
-
-STRIP_PX = 1 << 22
-"""Pixels that are looked at at once."""
 
 
 def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograph:
@@ -63,16 +63,12 @@ def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograp
     pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
     if impossible := fault(pixel_size_nm):
         raise UnreadableFile(impossible)
-    pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
-    condition = condition_of(pixels)
+    pixels, sha256, inspection = native(recording.pixels), hashlib.sha256(), Inspection()
+    # Goes through all of a large file: what is damaged further down is refused here too.
+    for strip in strips(pixels):
+        sha256.update(strip)
+        inspection.add(strip)
+    condition = inspection.condition()
     if unusable := "; ".join(faults(condition, settings["limits"])):
         raise UnreadableFile(unusable)
-    return Micrograph(recording, pixels, pixel_size_nm, condition)
-
-
-def condition_of(pixels: np.ndarray) -> Condition:
-    """What is counted of a (rows, columns) page, a strip at a time."""
-    inspection, height = Inspection(), max(STRIP_PX // pixels.shape[1], 1)
-    for top in range(0, pixels.shape[0], height):
-        inspection.add(pixels[top : top + height])
-    return inspection.condition()
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), condition)
