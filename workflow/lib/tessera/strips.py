@@ -119,7 +119,7 @@ def spans(page: Page, multiple: int = 1) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(spans(np.zeros((5, 2**23), np.uint8), multiple=2))
+    >>> list(spans(np.zeros((5, 2**22), np.uint8), multiple=2))
     [slice(0, 4, None), slice(4, 5, None)]
     """
     step = strip_rows(page, max(multiple, getattr(page, "block_rows", 1)))
