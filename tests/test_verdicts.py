@@ -40,6 +40,7 @@ def folder(tmp_path, monkeypatch):
     Path("letter.tif").write_text("a letter to the editor")
     tifffile.imwrite("colour.tif", np.random.default_rng(0).integers(0, 99, (16, 16, 3), np.uint8))
     tifffile.imwrite("undeclared.tif", page)
+    tifffile.imwrite("constant.tif", np.full((16, 16), 7, np.uint8))
     tifffile.imwrite("small.tif", np.zeros((16, 9), np.uint8))
     Path("regions.json").write_text(json.dumps(COCO))
     Path("broken.json").write_text("{")
@@ -68,7 +69,8 @@ def refused_by_the_steps(found, micrograph, column):
         rows = found.raw_rows(shard, "image", "pixel_size_nm")
         of = [row for row in rows if row["micrograph"] == micrograph]
         outputs = ingest.Outputs(*(f"out/{name}" for name in ("1.tif", "2.tsv", "3.parquet", "4")))
-        run = (ingest.main, of, [file_digest(of[0]["path"])], outputs)
+        sums = [file_digest(of[0]["path"])]
+        run = (ingest.main, of, sums, found.settings("ingest"), outputs)
     else:
         of = [row for row in found.raw_rows(shard, "mask") if row["micrograph"] == micrograph]
         table = ClassTable.from_config(CLASSES)
@@ -88,6 +90,7 @@ BAD = {
     "cut": ("cut.tif", "good.mask.tif"),
     "letter": ("letter.tif", ""),
     "colour": ("colour.tif", "good.mask.tif"),
+    "constant": ("constant.tif", ""),
     "huge": ("good.tif", "good.mask.tif", {"pixel_size_nm": "5e9"}),
     "values": ("good.tif", "undeclared.tif"),
     "json": ("good.tif", "broken.json"),
@@ -100,6 +103,7 @@ def test_reasons_are_those_of_the_steps(folder):
     reasons = found.quarantine.reasons
     assert dict(reasons.keys()) == {
         "cut": "image", "letter": "image", "colour": "image", "huge": "image",
+        "constant": "image",
         "values": "mask", "json": "mask",
     }  # fmt: skip
     assert found.rows["micrograph"].tolist() == ["a-ok", "b-ok", "c-ok", "regions"]
@@ -179,7 +183,7 @@ def test_what_is_not_for_the_file_stops_the_run_and_is_not_kept(folder, monkeypa
     sheet()
     read = micrographs.read_image
 
-    def lacking(row):
+    def lacking(row, settings):
         what = "BCF needs the package x: python -m pip install x"
         raise UnreadableFile(what) from ModuleNotFoundError("x")
 
@@ -187,16 +191,16 @@ def test_what_is_not_for_the_file_stops_the_run_and_is_not_kept(folder, monkeypa
     with pytest.raises(BadInput, match=r"a-ok: good.tif: BCF needs the package x"):
         study_of()
 
-    def changing(row):
+    def changing(row, settings):
         Path("good.tif").write_bytes(Path("good.tif").read_bytes() + b"more")
-        return read(row)
+        return read(row, settings)
 
     monkeypatch.setattr(micrographs, "read_image", changing)
     with pytest.raises(BadInput, match=r"a-ok: good.tif: has changed while it was looked at"):
         study_of()
     monkeypatch.undo()
     monkeypatch.chdir(folder)
-    tifffile.imwrite("good.tif", np.zeros((16, 16), np.uint8))
+    tifffile.imwrite("good.tif", np.eye(16, dtype=np.uint8))
     assert study_of().quarantine.names == set()
 
 

@@ -31,6 +31,7 @@ rule ingest:
     params:
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", *IMAGE_CELLS),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
+        settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tessera.conditions import Condition, Inspection, faults
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
 from tessera.strips import Page, native, strips
@@ -31,34 +32,43 @@ class Micrograph:
     pixel_size_nm : float
         The sheet's, or else the file's own; NaN where neither says it.
     pixels_sha256 : str
+    condition : Condition
     """
 
     recording: Recording
     pixels: Page
     pixel_size_nm: float
     pixels_sha256: str
+    condition: Condition
 
 
-def read_image(row: Mapping[str, Any]) -> Micrograph:
+def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograph:
     """Read the micrograph of one row of the sheet.
 
     Parameters
     ----------
     row : mapping
         path, key and frame of the file; pixel_size_nm of the sheet, NaN where it says none.
+    settings : mapping
+        Of `ingest`: limits, see `conditions.faults`.
 
     Raises
     ------
     UnreadableFile
-        If the file is damaged, or not one grey micrograph, or its pixel size impossible.
+        If the file is damaged, or not one grey micrograph, or its pixel size impossible, or its
+        pixels past the limits.
     """
     recording = read_micrograph(row["path"], row["key"], row["frame"])
     stated = row["pixel_size_nm"]
     pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
     if impossible := fault(pixel_size_nm):
         raise UnreadableFile(impossible)
-    pixels, sha256 = native(recording.pixels), hashlib.sha256()
+    pixels, sha256, inspection = native(recording.pixels), hashlib.sha256(), Inspection()
     # Goes through all of a large file: what is damaged further down is refused here too.
     for strip in strips(pixels):
         sha256.update(strip)
-    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest())
+        inspection.add(strip)
+    condition = inspection.condition()
+    if unusable := "; ".join(faults(condition, settings["limits"])):
+        raise UnreadableFile(unusable)
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), condition)

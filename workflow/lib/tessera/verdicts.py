@@ -141,11 +141,12 @@ class Reader:
         self._read_image, self._read_mask = micrographs.read_image, annotations.read_mask
         self._image, self._json = annotations.Image, cache(annotations.read_json)
         self._table = ClassTable.from_config(**{key: config[key] for key in DECLARED})
+        self._settings = stated(config, "ingest")
         self._is_unchanged = is_unchanged
 
     def image(self, row: Mapping[str, Any]) -> Verdict:
         """The verdict on a micrograph."""
-        return self._verdict(row, lambda: self._read_image(row).pixels.shape)
+        return self._verdict(row, lambda: self._read_image(row, self._settings).pixels.shape)
 
     def mask(self, row: Mapping[str, Any], drawn_on: tuple[str, Shape] | None) -> Verdict:
         """The verdict on an annotation; for regions, with file name and shape of the micrograph."""
@@ -251,7 +252,7 @@ def _of_mask(
     reader: Callable[[], Reader],
     image: Verdict,
 ) -> Verdict:
-    """The same of its mask; unknown too if it is drawn on a micrograph of which nothing is known."""
+    """The same of its mask; unknown too if it is drawn on a micrograph that is refused."""
     path = cells["mask"][at]
     raw = sha256.get(path)
     if raw is None:
