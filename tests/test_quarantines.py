@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from builders import annotated, lineages, random_sheets, study_of
 from tessera.products import jobs
-from tessera.quarantines import COLUMNS, Quarantine, listed, said
+from tessera.quarantines import COLUMNS, Quarantine, said
+from tessera.refusals import listed
 
 QUARANTINE = {"ingest": {"on_bad_file": "quarantine"}}
 OF_THEIR_OWN = {"quarantine", "report", "audit"}

@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
 
 from snakemake.exceptions import WorkflowError
 
-from tessera import problems, quarantines
+from tessera import problems, quarantines, refusals
 from tessera.asides import paths_below, set_aside
 from tessera.calibration import Calibration, expected
 from tessera.cohorts import labelled, predecessor, told

@@ -15,7 +15,7 @@ if study.quarantines:
 
     rule quarantine:
         input:
-            ancient(lambda wildcards: quarantines.files(study)),
+            ancient(lambda wildcards: refusals.files(study)),
         output:
             report(
                 "results/quarantine.tsv",
@@ -31,7 +31,7 @@ if study.quarantines:
             **resources_of("quarantine"),
         params:
             # A function of `input` triggers nothing: the lineage does.
-            rows=lambda wildcards, input: quarantines.listed(study),
+            rows=lambda wildcards, input: refusals.listed(study),
             lineage=lineage_of("quarantine"),
         message:
             "Listing what is in quarantine"

@@ -21,7 +21,7 @@ def main(rows: Sequence[dict[str, Any]], output: str) -> None:
     Parameters
     ----------
     rows : sequence of dict
-        As `quarantines.listed` gives them.
+        As `refusals.listed` gives them.
     output : str
 
     Raises

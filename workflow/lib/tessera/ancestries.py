@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from tessera import cohorts, quarantines
+from tessera import cohorts, refusals
 from tessera.steps import IMAGE_CELLS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _reporting(study: Study) -> Ancestry:
 
 def _auditing(study: Study) -> Ancestry:
     """The report has all products before it; rows in quarantine are on record, and in none."""
-    known = quarantines.records(study)
+    known = refusals.records(study)
     return {**reads(study, ("report",)), **({"quarantined": known} if known else {})}
 
 
@@ -139,7 +139,7 @@ ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "prospect": _prospect,
     "assess": _assessment,
     "summarise": _summing,
-    "quarantine": lambda study: {"reads": {}, "quarantined": quarantines.content(study)},
+    "quarantine": lambda study: {"reads": {}, "quarantined": refusals.content(study)},
     "report": _reporting,
     "audit": _auditing,
 }

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tessera import quarantines
+from tessera import refusals
 from tessera.cohorts import predecessor, told
+from tessera.quarantines import Cell
 from tessera.studies import Study
 
 GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
@@ -90,7 +91,7 @@ class Step:
     each: Callable[[Study], Iterable[Names]]
     forms: tuple[str, ...]
     reads: Callable[[Study, Names], Iterable[str]] = lambda study, names: ()
-    raw: Callable[[Study, Names], Iterable[quarantines.Cell]] = lambda study, names: ()
+    raw: Callable[[Study, Names], Iterable[Cell]] = lambda study, names: ()
     settings: tuple[str, ...] = ()
     writes: Callable[[Study, Names], Iterable[str]] | None = None
 
@@ -126,7 +127,7 @@ def images(study: Study, job: Job) -> Iterator[str]:
     return (f"{micrograph}.{kind}.tif" for micrograph in micrographs for kind in kinds)
 
 
-def _raw(column: str) -> Callable[[Study, Names], Iterable[quarantines.Cell]]:
+def _raw(column: str) -> Callable[[Study, Names], Iterable[Cell]]:
     return lambda study, names: (
         (name, column) for name in study.cells_of(names["shard"], "micrograph")
     )
@@ -278,7 +279,7 @@ STEPS: dict[str, Step] = {
     "quarantine": Step(
         lambda study: [{}] if study.quarantines else [],
         (QUARANTINE,),
-        raw=lambda study, names: quarantines.raw_cells(study),
+        raw=lambda study, names: refusals.raw_cells(study),
         settings=("ingest", "annotate"),
     ),
     "report": Step(
