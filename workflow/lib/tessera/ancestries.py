@@ -41,7 +41,7 @@ def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
 
 
 def _annotations(study: Study, shard: str) -> Ancestry:
-    """What decides the masks of a shard; where micrographs are cropped, what ingest makes of them."""
+    """What decides the masks of a shard; where micrographs are cropped, what ingest makes too."""
     known = reads(study, ("ingest", shard)) if study.crops else {}
     return {**_drawn(study, shard), **known}
 

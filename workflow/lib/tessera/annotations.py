@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.classes import ClassTable
-from tessera.crops import Crop
+from tessera.crops import NO_CROP, Crop
 from tessera.frames import is_json
 from tessera.instances import encode_labels
 from tessera.readers import UnreadableFile, read_annotation
@@ -57,9 +57,9 @@ class Image:
 
     name: str
     shape: tuple[int, int]
-    crop: Crop = Crop()
+    crop: Crop = NO_CROP
 
-    def cropped(self, annotation: np.ndarray) -> np.ndarray:
+    def cropped(self, annotation: Page) -> Page:
         """An annotation of the whole picture without what was cut off; any other as it is."""
         return self.crop.of(annotation) if annotation.shape[:2] == self.shape else annotation
 

@@ -38,7 +38,7 @@ class Crop:
     right: int = 0
 
     def __bool__(self) -> bool:
-        return self != Crop()
+        return self != NO_CROP
 
     def whole(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Shape of the picture that one of a shape was cut from."""
@@ -70,6 +70,9 @@ class Crop:
         )
 
 
+NO_CROP = Crop()
+
+
 def cut_off(crop: Crop) -> Iterator[str]:
     """What was cut off, in words.
 
@@ -94,7 +97,7 @@ def crop_of(page: Page, setting: str | Mapping[str, int] | None, scanned_rows: i
         Height of what was scanned, as far as the file states it; 0 where it does not.
     """
     if setting is None:
-        return Crop()
+        return NO_CROP
     if setting == AUTO:
         return Crop(bottom=page.shape[0] - scanned_rows if scanned_rows else bar_px(page))
     return Crop(**setting)

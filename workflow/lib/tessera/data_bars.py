@@ -1,9 +1,9 @@
 """The data bar that microscopes draw below a micrograph, found by its rows.
 
-A bar is of two grey levels, that of its ground and that of its writing, and begins with a sharp edge
-from one side to the other. What has no writing is none: an empty region, a scan that was stopped;
-nor is what begins gradually: vacuum, a saturated corner. All but the rows of the bar and a few above
-are left alone, so that of a micrograph without one little is read.
+A bar is of two grey levels, that of its ground and that of its writing, and begins with a sharp
+edge from one side to the other. What has no writing is none: an empty region, a scan that was
+stopped; nor is what begins gradually: vacuum, a saturated corner. Only the rows of the bar and a
+few above are looked at, so that of a micrograph without one little is read.
 """
 
 from __future__ import annotations
