@@ -11,9 +11,10 @@ import tifffile
 import annotate
 import ingest
 from builders import config
-from tessera import annotations, micrographs
+from tessera import annotations, crops, micrographs
 from tessera.classes import ClassTable
 from tessera.digests import file_digest
+from tessera.files import write_table
 from tessera.preparation import VERDICTS, prepared
 from tessera.problems import BadInput
 from tessera.readers import UnreadableFile
@@ -75,11 +76,13 @@ def refused_by_the_steps(found, micrograph, column):
         of = [row for row in found.raw_rows(shard, "mask") if row["micrograph"] == micrograph]
         table = ClassTable.from_config(CLASSES)
         sums = [file_digest(of[0]["path"])]
+        known = None
         if of[0]["path"].endswith(".json"):
-            pd.DataFrame(
-                [{"micrograph": micrograph, "file": "good.tif", "rows": 16, "columns": 16}]
-            ).to_csv("known.tsv", sep="\t", index=False)
-        known = "known.tsv" if of[0]["path"].endswith(".json") else None
+            row = {"micrograph": micrograph, "file": "good.tif", "rows": 16, "columns": 16}
+            known = "known.tsv"
+            write_table(
+                known, pd.DataFrame([{"micrograph": micrograph, "file": "good.tif", **size}])
+            )
         run = (annotate.main, of, sums, table, known, "out/5.tif", "out/6.tsv")
     with pytest.raises(BadInput) as caught:
         run[0](*run[1:])
@@ -129,6 +132,24 @@ def test_all_that_is_wrong_with_a_row_is_told_and_a_missing_file_too(folder):
         ("both", "image"), ("both", "mask"), ("small", "mask"), ("gone", "image"),
         ("unmasked", "mask"), ("unknown", "image"),
     }  # fmt: skip
+
+
+def test_masks_are_looked_at_with_what_is_cut_off_their_micrographs(folder):
+    values = np.zeros((16, 16), np.uint8)
+    values[12:] = 77  # of a data bar, where they stand for nothing
+    tifffile.imwrite("bar.mask.tif", values)
+    tifffile.imwrite("cut.mask.tif", values[:12])
+    masks = {"bar": "bar.mask.tif", "short": "cut.mask.tif", "small": "small.tif"}
+    sheet(**{name: ("good.tif", mask) for name, mask in masks.items()})
+    ingest = {"on_bad_file": "quarantine"}
+    assert study_of(ingest={**ingest, "crop": {"bottom": 4}}).quarantine.reasons == {
+        ("small", "mask"): "the mask is 16 x 9, the micrograph 12 x 16 px"
+    }
+    assert study_of(ingest=ingest).quarantine.reasons == {
+        ("bar", "mask"): "undeclared mask value 77 (64 px)",
+        ("short", "mask"): "the mask is 12 x 16, the micrograph 16 x 16 px",
+        ("small", "mask"): "the mask is 16 x 9, the micrograph 16 x 16 px",
+    }
 
 
 def test_a_file_is_looked_at_once_and_again_when_what_decides_has_changed(folder, monkeypatch):

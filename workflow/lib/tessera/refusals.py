@@ -1,4 +1,4 @@
-"""The files that a study refuses: as the table of its quarantine has them, and as its record does."""
+"""The files that a study refuses: as the table of its quarantine has them, and as its record."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,6 +28,7 @@ from tessera.steps import IMAGE_CELLS, stated
 from tessera.tiles import misfit
 
 Shape = tuple[int, int]
+NOTHING = (0, 0, 0, 0)
 FROM_ROWS = ("micrograph", "image", "image_key", "mask", "mask_key", "frame")
 SAVED_AFTER = 500
 """Files looked at before what was found is written down; then a quarter as many as are known."""
@@ -35,25 +36,41 @@ SAVED_AFTER = 500
 
 @dataclass(frozen=True)
 class Verdict:
-    """What reading a file came to: the shape of what it holds in px, or why it is refused."""
+    """What reading a file came to: what it holds, or why it is refused.
+
+    Parameters
+    ----------
+    shape : (rows, columns), optional
+        In px, of what is taken of it.
+    crop : (top, bottom, left, right)
+        In px, of what is cut off it.
+    reason : str
+    """
 
     shape: Shape | None = None
+    crop: tuple[int, ...] = NOTHING
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"!{self.reason}" if self.shape is None else "{} {}".format(*self.shape)
+        return f"!{self.reason}" if self.shape is None else _spaced(*self.shape, *self.crop)
 
     @classmethod
     @cache
     def parse(cls, text: str) -> Verdict | None:
         """The verdict that a text stands for; None if it is damaged."""
         if text.startswith("!"):
-            return cls(None, text[1:])
-        found = SHAPE.fullmatch(text)
-        return cls((int(found[1]), int(found[2]))) if found else None
+            return cls(reason=text[1:])
+        if not TAKEN.fullmatch(text):
+            return None
+        rows, columns, *crop = map(int, text.split())
+        return cls((rows, columns), tuple(crop))
 
 
-SHAPE = re.compile(r"([1-9][0-9]*) ([1-9][0-9]*)")
+TAKEN = re.compile(r"[1-9][0-9]* [1-9][0-9]*( [0-9]+){4}")
+
+
+def _spaced(*numbers: int) -> str:
+    return " ".join(map(str, numbers))
 
 
 class VerdictCache:
@@ -76,6 +93,7 @@ class VerdictCache:
             column: digest(stated(config, step), modules_version(module))[:16]
             for column, (step, module) in readers.items()
         }
+        self.crops = bool(config["ingest"]["crop"])
         self._known = self._load()
         self._new = 0
 
@@ -136,39 +154,56 @@ class Reader:
     def __init__(self, config: Mapping[str, Any], is_unchanged: Callable[[str], bool]) -> None:
         # Here and not above: no job needs what it takes to read files, nor does a run that finds
         # all verdicts known.
-        from tessera import annotations, micrographs
+        from tessera import annotations, crops, micrographs
 
         self._read_image, self._read_mask = micrographs.read_image, annotations.read_mask
         self._image, self._json = annotations.Image, cache(annotations.read_json)
+        self._crop = crops.Crop
         self._table = ClassTable.from_config(**{key: config[key] for key in DECLARED})
         self._settings = stated(config, "ingest")
         self._is_unchanged = is_unchanged
 
     def image(self, row: Mapping[str, Any]) -> Verdict:
         """The verdict on a micrograph."""
-        return self._verdict(row, lambda: self._read_image(row, self._settings).pixels.shape)
 
-    def mask(self, row: Mapping[str, Any], drawn_on: tuple[str, Shape] | None) -> Verdict:
-        """The verdict on an annotation; for regions, with file name and shape of the micrograph."""
-        image = None if drawn_on is None else self._image(*drawn_on)
-        return self._verdict(
-            row, lambda: self._read_mask(row, self._table, image, self._json).codes.shape
-        )
+        def taken() -> Verdict:
+            found = self._read_image(row, self._settings)
+            crop = tuple(int(px) for px in astuple(found.crop))
+            return Verdict(_whole(found.pixels.shape), crop)
 
-    def _verdict(self, row: Mapping[str, Any], shape: Callable[[], Shape]) -> Verdict:
+        return self._verdict(row, taken)
+
+    def mask(self, row: Mapping[str, Any], drawn_on: tuple[str, Verdict] | None) -> Verdict:
+        """The verdict on an annotation; where it needs its micrograph, with name and verdict."""
+        image = None
+        if drawn_on is not None:
+            crop = self._crop(*drawn_on[1].crop)
+            image = self._image(drawn_on[0], crop.whole(drawn_on[1].shape), crop)
+
+        def taken() -> Verdict:
+            codes = self._read_mask(row, self._table, image, self._json).codes
+            return Verdict(_whole(codes.shape))
+
+        return self._verdict(row, taken)
+
+    def _verdict(self, row: Mapping[str, Any], taken: Callable[[], Verdict]) -> Verdict:
         path = row["path"]
         try:
-            rows, columns = shape()
-            verdict = Verdict((int(rows), int(columns)))
+            verdict = taken()
         except ValueError as error:  # UnreadableFile is one too
             if isinstance(error.__cause__, ModuleNotFoundError | MemoryError):
                 # Not for the file: it would be refused here, and taken elsewhere.
                 raise BadInput([Problem(row["micrograph"], path, str(error))]) from error
-            verdict = Verdict(None, _reason(str(error), path))
+            verdict = Verdict(reason=_reason(str(error), path))
         if not self._is_unchanged(path):
             what = "has changed while it was looked at; run again"
             raise BadInput([Problem(row["micrograph"], path, what)])
         return verdict
+
+
+def _whole(shape: Sequence[int]) -> Shape:
+    rows, columns = map(int, shape)
+    return rows, columns
 
 
 def _reason(said: str, path: str) -> str:
@@ -258,15 +293,15 @@ def _of_mask(
     if raw is None:
         return UNKNOWN
     said, drawn_on = [raw, cells["mask_key"][at], cells["frame"][at]], None
-    if is_json(path):
+    if known.crops or is_json(path):
         if image.shape is None:
             return UNKNOWN
-        drawn_on = (PurePath(cells["image"][at]).name, image.shape)
-        said += [drawn_on[0], *image.shape]
+        drawn_on = (PurePath(cells["image"][at]).name, image)
+        said += [drawn_on[0], image]
     mask = known.of("mask", _key(said), lambda: reader().mask(_row(at, cells, "mask"), drawn_on))
     if mask.shape is None or image.shape in (None, mask.shape):
         return mask
-    return Verdict(mask.shape, misfit(mask.shape, image.shape))
+    return Verdict(mask.shape, reason=misfit(mask.shape, image.shape))
 
 
 def _row(at: int, cells: Cells, column: str, *more: str) -> dict[str, Any]:
