@@ -80,9 +80,7 @@ def refused_by_the_steps(found, micrograph, column):
         if of[0]["path"].endswith(".json"):
             row = {"micrograph": micrograph, "file": "good.tif", "rows": 16, "columns": 16}
             known = "known.tsv"
-            write_table(
-                known, pd.DataFrame([{"micrograph": micrograph, "file": "good.tif", **size}])
-            )
+            write_table(known, pd.DataFrame([row | dict.fromkeys(crops.COLUMNS, 0)]))
         run = (annotate.main, of, sums, table, known, "out/5.tif", "out/6.tsv")
     with pytest.raises(BadInput) as caught:
         run[0](*run[1:])
