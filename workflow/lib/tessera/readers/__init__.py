@@ -182,7 +182,8 @@ def read_here(path: str, key: str, frame: int) -> Recording:
             return pixels[top:end]
 
     lazy = LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
-    return replace(recording, pixels=lazy)
+    palette = recording.palette and recording.palette._replace(numbers=lazy)
+    return replace(recording, pixels=lazy, palette=palette)
 
 
 @contextmanager
