@@ -18,6 +18,7 @@ import numpy as np
 
 from tessera.folders import is_store
 from tessera.frames import NO_FRAME
+from tessera.readers.colours import grey
 from tessera.readers.recordings import Recording, UnreadableFile, one_line
 from tessera.strips import LazyPage, Page, mapped, strips
 
@@ -81,7 +82,7 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     if recording.axes.startswith("Q"):
         raise UnreadableFile(f"shape {pixels.shape} is a stack, not one grey micrograph (frames)")
     named = {name: one_line(getattr(recording, name)) for name in ("instrument", "detector")}
-    return replace(recording, pixels=_grey(pixels), axes="YX", **named)
+    return replace(recording, pixels=grey(pixels), axes="YX", **named)
 
 
 def read_annotation(
@@ -209,21 +210,6 @@ def _how_to_install(known: Format, error: ModuleNotFoundError) -> str:
 
 PACKAGES = {"rsciio": "rosettasciio", "skimage": "scikit-image", "PIL": "pillow"}
 """Packages that are called otherwise than their module."""
-
-
-def _grey(pixels: Page) -> Page:
-    """Pixels without alpha, and without the copies of grey stored as red, green and blue."""
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.ndim != 3 or pixels.shape[2] > 4:
-        raise UnreadableFile(f"shape {pixels.shape} is not one grey micrograph")
-    colours = slice(3 if pixels.shape[2] >= 3 else 1)
-    differ = sum(
-        int((strip[..., colours] != strip[..., :1]).any(axis=2).sum()) for strip in strips(pixels)
-    )
-    if differ:
-        raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
-    return mapped(pixels, lambda strip: strip[..., 0], pixels.shape[:2], pixels.dtype)
 
 
 def _tiff() -> Reader:
