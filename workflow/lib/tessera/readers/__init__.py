@@ -18,13 +18,15 @@ import numpy as np
 
 from tessera.folders import is_store
 from tessera.frames import NO_FRAME
-from tessera.readers.colours import grey
+from tessera.readers.colours import brighter_up, grey
 from tessera.readers.recordings import Recording, UnreadableFile, one_line
 from tessera.strips import LazyPage, Page, mapped, strips
 
 __all__ = ["Recording", "UnreadableFile", "read_annotation", "read_labels", "read_micrograph"]
 
 HEAD_BYTES = 4096
+WIDEST = 8
+"""Bytes of the widest number that is read; what is wider is no number of a microscope."""
 
 Reader = Callable[[str, str, int], Recording]
 
@@ -65,8 +67,8 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     Returns
     -------
     Recording
-        With pixels of shape (rows, columns), in the file's dtype; of a large file they are read as
-        they are asked for, and raise `UnreadableFile` then.
+        With pixels of shape (rows, columns), in the file's dtype, the larger the brighter; of a
+        large file they are read as they are asked for, and raise `UnreadableFile` then.
 
     Raises
     ------
@@ -77,12 +79,15 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     pixels = recording.pixels
     if pixels.dtype.kind not in "uif":
         raise UnreadableFile(f"pixels of type {pixels.dtype} are no grey levels")
+    if pixels.dtype.itemsize > WIDEST:
+        raise UnreadableFile(f"pixels of type {pixels.dtype} are of more than 64 bits")
     if pixels.size == 0:
         raise UnreadableFile(f"shape {pixels.shape} holds no pixels")
     if recording.axes.startswith("Q"):
         raise UnreadableFile(f"shape {pixels.shape} is a stack, not one grey micrograph (frames)")
     named = {name: one_line(getattr(recording, name)) for name in ("instrument", "detector")}
-    return replace(recording, pixels=grey(pixels), axes="YX", **named)
+    levels = brighter_up(grey(pixels), recording.black)
+    return replace(recording, pixels=levels, axes="YX", **named)
 
 
 def read_annotation(
@@ -174,17 +179,22 @@ def read_here(path: str, key: str, frame: int) -> Recording:
     known = format_of(path)
     with _refusing(known):
         recording = known.load()(path, key, frame)
-    pixels = recording.pixels
+    palette = recording.palette
+    if palette is not None:
+        palette = palette._replace(numbers=_guarded(palette.numbers, known))
+    return replace(recording, pixels=_guarded(recording.pixels, known), palette=palette)
+
+
+def _guarded(pixels: Page, known: Format) -> Page:
+    """Pixels that are refused clearly where they cannot be read, also further down."""
     if not isinstance(pixels, LazyPage):
-        return recording
+        return pixels
 
     def rows_of(top: int, end: int) -> np.ndarray:
         with _refusing(known):
             return pixels[top:end]
 
-    lazy = LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
-    palette = recording.palette and recording.palette._replace(numbers=lazy)
-    return replace(recording, pixels=lazy, palette=palette)
+    return LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Grey that was stored as colour."""
+"""Grey levels from pixels that were stored as colours, or with 0 for white."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def grey(pixels: Page) -> Page:
     if differ:
         raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
     return mapped(pixels, lambda strip: strip[..., 0], pixels.shape[:2], pixels.dtype)
+
+
+def brighter_up(pixels: Page, black: int | None) -> Page:
+    """Pixels whose larger numbers are the brighter ones, whatever they are in the file."""
+    if black is None:
+        return pixels
+    dtype = pixels.dtype.newbyteorder("=")
+    return mapped(pixels, lambda strip: dtype.type(black) - strip, pixels.shape, dtype)
