@@ -16,6 +16,7 @@ from typing import Any
 from tessera.ancestries import Ancestry
 from tessera.lineages import Record, record_of
 from tessera.pixel_sizes import AUTO
+from tessera.plans import OPEN
 from tessera.studies import Study
 
 NAMES_SHOWN = 8
@@ -239,7 +240,8 @@ def changed_settings(step: str, then: dict[str, Any], now: dict[str, Any]) -> It
     """
     for key in sorted(then.keys() | now.keys()):
         old, new = then.get(key), now.get(key)
-        if old not in (new, AUTO):
+        was_open = old == AUTO and step in OPEN
+        if old != new and not was_open:
             yield Cause("config changed, {}", f"{step}: {key}: {old}, now {new}")
 
 
