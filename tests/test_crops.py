@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from data_bars import MAKERS, image
 from samples_of_formats import FEI, levels, with_tag
-from tessera.crops import COLUMNS, Crop, crop_of
+from tessera.crops import COLUMNS, Crop
+from tessera.data_bars import crop_of
 from tessera.readers import UnreadableFile, read_micrograph
 from tessera.strips import LazyPage
 

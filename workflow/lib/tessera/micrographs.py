@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tessera.conditions import Condition, Inspection, faults
-from tessera.crops import Crop, crop_of
+from tessera.crops import Crop
+from tessera.data_bars import crop_of
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
 from tessera.strips import Page, native, strips
@@ -54,7 +55,7 @@ def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograp
     row : mapping
         path, key and frame of the file; pixel_size_nm of the sheet, NaN where it says none.
     settings : mapping
-        Of `ingest`: crop, see `crops.crop_of`; limits, see `conditions.faults`.
+        Of `ingest`: crop, see `data_bars.crop_of`; limits, see `conditions.faults`.
 
     Raises
     ------
