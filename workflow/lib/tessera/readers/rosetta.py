@@ -23,7 +23,7 @@ import dask
 import rsciio
 
 from tessera.readers.arrays import frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.headers import check_bcf, check_ser
 from tessera.readers.recordings import (
     Recording,
@@ -64,7 +64,9 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
         data = signal["data"]
         held = Path(path).stat().st_size
-        check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
+        claimed = bytes_of(data.shape[-2:], data.dtype.itemsize)
+        check_claim(claimed, held, plugin in COMPRESSED)
+        check_whole(claimed)
         pixels = frame_of(data, frame)
     found = _mapped(signal)
     axes = signal["axes"][-2:]
