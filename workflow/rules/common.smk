@@ -96,8 +96,8 @@ def verbatim(settings):
     return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
-def raw_files(column):
-    return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
+def raw_files(kind):
+    return lambda wildcards: sorted({path for *_, path in study.raw_cells(wildcards.shard, kind)})
 
 
 def drawn_on(wildcards):

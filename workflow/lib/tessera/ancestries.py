@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tessera import cohorts
+from tessera.channels import key_of
 
 if TYPE_CHECKING:
     from tessera.studies import Study
@@ -29,27 +30,35 @@ cohorts: labelled micrographs of each cohort, where there are several.
 """
 
 
-def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
+def _raw(study: Study, shard: str, kind: str, *more: str) -> Ancestry:
     """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
-    names = (f"{column}_key", "frame", *more)
+    columns = study.raw_columns(shard, kind)
+    names = (*map(key_of, columns), "frame", *more)
+    digests = (_digests(study, study.cells_of(shard, column)) for column in columns)
     said = (map(str, study.cells_of(shard, name)) for name in names)
-    cells = zip(study.raw_digests(shard, column), *said, strict=True)
+    cells = zip(*digests, *said, strict=True)
     return {
-        "columns": [column, *names],
+        "columns": [*columns, *names],
         "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
+
+
+def _digests(study: Study, paths: list[str]) -> list[str]:
+    """SHA-256 of files; empty of a channel that has none of its own."""
+    return [study.sha256[path] if path else "" for path in paths]
 
 
 def _annotations(study: Study, shard: str) -> Ancestry:
     """What decides the masks of a shard; where regions are drawn, the micrographs too."""
     if not study.draws_regions(shard):
         return _raw(study, shard, "mask")
-    ancestry = _raw(study, shard, "mask", "image_key")
-    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
-    drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
-    for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
-        cells.extend(of)
-    return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}
+    ancestry = _raw(study, shard, "mask")
+    # Of several files the first channel's gives the picture its name.
+    files = {row["micrograph"]: row for row in reversed(study.raw_rows(shard, "image"))}
+    for micrograph, cells in ancestry["rows"].items():
+        path = files[micrograph]["path"]
+        cells += [files[micrograph]["key"], study.sha256[path], PurePath(path).name]
+    return {**ancestry, "columns": [*ancestry["columns"], "image_key", "image", "image_name"]}
 
 
 def reads(study: Study, *products: tuple[str, ...]) -> Ancestry:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from tessera.channels import key_of
 from tessera.digests import SCRIPTS
 from tessera.files import write_table, write_text
 from tessera.folders import folder_size
@@ -68,14 +69,14 @@ def recorded_sheet(path: str) -> str:
 def raw_table(study: Study) -> pd.DataFrame:
     """One row a raw file of each micrograph: what it is, its digest, its path from the sheet."""
     tables = []
-    for column in ("image", "mask"):
+    for column in (*study.image_columns, "mask"):
         rows = study.rows[study.rows[column] != ""]
         paths = rows[column].tolist()
         sizes = {path: _size(path) for path in set(paths)}
         tables.append(
             rows[["micrograph", "group", "use", "cohort", "frame"]].assign(
                 column=column,
-                key=rows[f"{column}_key"],
+                key=rows[key_of(column)],
                 bytes=[sizes[path] for path in paths],
                 sha256=[study.sha256[path] for path in paths],
                 path=[_from_sheet(path, study.sheet) for path in paths],

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from tessera import folds, sheets
+from tessera.channels import image_columns
 from tessera.classes import DECLARED, ClassTable
 from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
@@ -67,7 +68,8 @@ def prepared(config: dict[str, Any]) -> Study:
     rows, placed = recall_rows(config, KEPT) or (_rows(config), None)
     raise_if(_missing(rows))
     rows["label"] = _labels(rows)
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
+    columns = (*image_columns(rows), "mask")
+    paths = [path for column in columns for path in rows[column].tolist() if path]
     sha256 = DigestCache(DIGESTS).of(paths)
     study = Study(rows, config["sheet"], config, sha256, code_version, plan, placed)
     raise_if(_untrainable(study))
@@ -79,7 +81,8 @@ def prepared(config: dict[str, Any]) -> Study:
 def _rows(config: dict[str, Any]) -> pd.DataFrame:
     """The rows of the sheet, up to the cohort that the config asks for."""
     sheet, grouped = config["sheet"], config["split"]["group"] == "column"
-    rows = sheets.expand(_cells(sheet), sheet, _schema(MICROGRAPHS), grouped)
+    schema, channels = _schema(MICROGRAPHS), config["channels"]
+    rows = sheets.expand(_cells(sheet), sheet, schema, grouped, channels)
     return _of_cohorts(rows, config["cohorts"], sheet)
 
 
@@ -178,11 +181,12 @@ def _of_cohorts(rows: pd.DataFrame, highest: int | str, sheet: str) -> pd.DataFr
 def _missing(rows: pd.DataFrame) -> list[Problem]:
     problems = []
     containers = rows["label"].where(rows["label_key"] != "", "")
-    for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
+    named = {column: rows[column] for column in (*image_columns(rows), "mask")}
+    for column, paths in {**named, "label": containers}.items():
         present = {path: _is_there(path) for path in paths.unique() if path}
         absent = rows.loc[[not present.get(path, True) for path in paths]]
-        named = zip(absent["micrograph"], absent[column], strict=True)
-        problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
+        cells = zip(absent["micrograph"], absent[column], strict=True)
+        problems += [Problem(name, path, f"this {column} is missing") for name, path in cells]
     return problems
 
 

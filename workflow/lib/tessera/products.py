@@ -47,7 +47,7 @@ class Job:
     writes, reads : tuple of str
         Paths below the folder of results; those of `GATES` are not among what it reads.
     raw : tuple of (micrograph, column)
-        The cells of the sheet whose files it reads; column is image or mask.
+        The cells of the sheet whose files it reads; column is image or mask, or image.{channel}.
     settings : tuple of str
         The blocks of the config that reach it.
     """
@@ -77,8 +77,8 @@ class Step:
         The paths that a job writes, with its wildcards in braces.
     reads : callable
         Paths, of a study and the wildcards of a job.
-    raw : str
-        Column of the sheet whose files it reads.
+    raw : {'image', 'mask', ''}
+        Which raw files it reads.
     settings : tuple of str
         Blocks of the config that reach it, where that is not its own alone.
     writes : callable
@@ -124,10 +124,11 @@ def images(study: Study, job: Job) -> Iterator[str]:
     return (f"{micrograph}.{kind}.tif" for micrograph in micrographs for kind in kinds)
 
 
-def _raw(study: Study, column: str, names: Names) -> Iterable[tuple[str, str]]:
-    if not column:
+def _raw(study: Study, kind: str, names: Names) -> Iterable[tuple[str, str]]:
+    if not kind:
         return ()
-    return ((name, column) for name in study.cells_of(names["shard"], "micrograph"))
+    micrographs = study.cells_of(names["shard"], "micrograph")
+    return ((micrographs[row], of) for row, of, _ in study.raw_cells(names["shard"], kind))
 
 
 def _once(study: Study) -> list[Names]:
