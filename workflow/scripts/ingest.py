@@ -15,9 +15,10 @@ from tessera.files import write_pages, write_table, write_text, written_atomical
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
-from tessera.pixel_sizes import fault, odd_sizes
+from tessera.micrographs import read_image
+from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
-from tessera.readers import Recording, UnreadableFile, read_micrograph
+from tessera.readers import Recording, UnreadableFile
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -76,19 +77,14 @@ def _read(
     """
     for row, raw in zip(rows, sha256, strict=True):
         try:
-            recording = read_micrograph(row["path"], row["key"], row["frame"])
-            stated = row["pixel_size_nm"]
-            pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
+            taken = read_image(row)
         except UnreadableFile as error:
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
-        pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
-        if impossible := fault(pixel_size_nm):
-            problems.append(Problem(row["micrograph"], row["path"], impossible))
-            continue
+        pixels, pixel_size_nm = taken.pixels, taken.pixel_size_nm
         page = len(known.records)
         known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
-        known.add(row, raw, recording)
+        known.add(row, raw, taken.recording)
         known.records.append(
             {
                 "micrograph": row["micrograph"],
@@ -97,7 +93,7 @@ def _read(
                 "columns": pixels.shape[1],
                 "dtype": pixels.dtype.name,
                 "pixel_size_nm": pixel_size_nm,
-                **_recorded(recording),
+                **_recorded(taken.recording),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),

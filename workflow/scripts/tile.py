@@ -11,7 +11,7 @@ from tessera.files import read_pages, read_table, write_pages, written_atomicall
 from tessera.grids import resampled_mask
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
-from tessera.tiles import TileGrid, tile_table, used_for_training
+from tessera.tiles import TileGrid, misfit, tile_table, used_for_training
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -55,13 +55,9 @@ def main(shard: Shard, tiles: str, masks: str, grid: TileGrid) -> None:
 
 def _misfits(micrographs: pd.DataFrame, known: pd.DataFrame) -> list[Problem]:
     return [
-        Problem(
-            row.micrograph,
-            row.file,
-            f"the mask is {row.rows} x {row.columns}, the micrograph {of.rows} x {of.columns} px",
-        )
+        Problem(row.micrograph, row.file, what)
         for row, of in zip(known.itertuples(), micrographs.itertuples(), strict=True)
-        if (row.rows, row.columns) != (of.rows, of.columns)
+        if (what := misfit((row.rows, row.columns), (of.rows, of.columns)))
     ]
 
 

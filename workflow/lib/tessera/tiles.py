@@ -33,6 +33,20 @@ class TileGrid:
     seed: int
 
 
+def misfit(mask: tuple[int, int], micrograph: tuple[int, int]) -> str:
+    """What is wrong with a mask of another shape than its micrograph; empty if it has the same.
+
+    Examples
+    --------
+    >>> misfit((80, 10), (80, 80))
+    'the mask is 80 x 10, the micrograph 80 x 80 px'
+    """
+    if mask == micrograph:
+        return ""
+    (rows, columns), (of_rows, of_columns) = mask, micrograph
+    return f"the mask is {rows} x {columns}, the micrograph {of_rows} x {of_columns} px"
+
+
 def origins(length_px: int, size_px: int, stride_px: int) -> np.ndarray:
     """First pixels of tiles along one axis; the last tile is moved inwards to end at the edge.
 
