@@ -235,7 +235,8 @@ def asked_of_training(name):
 
 def asked_of_calibration(wildcards, input, attempt):
     settings = known_by_now("calibrate")
-    needed = memory_mb(*(settings[key] for key in ("size_px", "channels", "batch")))
+    asked = (settings[key] for key in ("size_px", "channels", "batch"))
+    needed = memory_mb(*asked, n_inputs=settings.get("n_inputs", 1))
     return max(config["resources"]["default"]["mem_mb"], attempt * 3 * needed // 2)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tessera.channels import n_pages
 from tessera.files import read_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
@@ -105,7 +106,7 @@ def pictures_of(row: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     micrograph = read_page(shard.micrographs, row.page)
     mask_pred = read_page(f"{shard.predictions}/{row.micrograph}.mask.tif", 0)
     if shard.masks is not None:
-        mask_true = read_page(shard.masks, row.page)
+        mask_true = read_page(shard.masks, row.page // n_pages(settings.get("inputs")))
         shown = labelled_panels(micrograph, mask_true, mask_pred, n_classes, longest_px)
         return {"row": row, "panels": shown}
     entropy = read_page(f"{shard.predictions}/{row.micrograph}.entropy.tif", 0)

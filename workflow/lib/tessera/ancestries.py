@@ -52,13 +52,13 @@ def _annotations(study: Study, shard: str) -> Ancestry:
     """What decides the masks of a shard; where regions are drawn, the micrographs too."""
     if not study.draws_regions(shard):
         return _raw(study, shard, "mask")
-    ancestry = _raw(study, shard, "mask")
-    # Of several files the first channel's gives the picture its name.
-    files = {row["micrograph"]: row for row in reversed(study.raw_rows(shard, "image"))}
-    for micrograph, cells in ancestry["rows"].items():
-        path = files[micrograph]["path"]
-        cells += [files[micrograph]["key"], study.sha256[path], PurePath(path).name]
-    return {**ancestry, "columns": [*ancestry["columns"], "image_key", "image", "image_name"]}
+    ancestry = _raw(study, shard, "mask", "image_key")
+    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
+    digests = _digests(study, study.cells_of(shard, "image"))
+    drawn_on = zip(digests, names, strict=True)
+    for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
+        cells.extend(of)
+    return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}
 
 
 def reads(study: Study, *products: tuple[str, ...]) -> Ancestry:

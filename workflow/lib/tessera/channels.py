@@ -2,8 +2,8 @@
 
 In the sheet a row names one file of all channels, `image`, or one of each, `image.HAADF`, `image.O`
 ... In the files of the workflow a micrograph is as many pages as it has channels, one after the
-other. In tables a value without a channel in its column's name is the first channel's: `dtype`,
-`dtype.O`.
+other. In tables what has no channel in its column's name is the first channel's: `dtype` and
+`dtype.O`, and so is a row's file: `image` and `image.O`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,44 @@ def image_columns(columns: Iterable[str]) -> list[str]:
     return [column for column in columns if split_column(column)[0] == IMAGE]
 
 
+def with_first(cells: pd.DataFrame, channels: Sequence[str] | None) -> pd.DataFrame:
+    """The cells of a sheet, in which the first channel's file is the image, as in all tables.
+
+    In the order of the config: that of the sheet's columns decides nothing.
+    """
+    if not channels:
+        return cells
+    first, *others = (of_channel(IMAGE, channel) for channel in channels)
+    if first in cells:
+        images = zip(cells[IMAGE].tolist(), cells[first].tolist(), strict=True)
+        cells = cells.assign(**{IMAGE: [whole or one for whole, one in images]})
+    others = [column for column in others if column in cells]
+    left = [column for column in cells if column not in (first, *others)]
+    return cells[[*left, *others]]
+
+
 def n_pages(channels: Sequence[str] | None) -> int:
     """Pages of a micrograph."""
     return len(channels) if channels else 1
+
+
+def pages_of(micrographs: Iterable[int], n_channels: int) -> list[int]:
+    """The pages of micrographs, which are told by their place in the shard.
+
+    Examples
+    --------
+    >>> pages_of([0, 2], 3)
+    [0, 1, 2, 6, 7, 8]
+    """
+    return [of * n_channels + channel for of in micrographs for channel in range(n_channels)]
+
+
+def stacked(pages: Sequence[np.ndarray], n_channels: int) -> Sequence[np.ndarray | Planes]:
+    """The pages of micrographs, each micrograph as one: as it is where it has one channel."""
+    if n_channels == 1:
+        return pages
+    firsts = range(0, len(pages), n_channels)
+    return [Planes(pages[first : first + n_channels]) for first in firsts]
 
 
 def bad_cells(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from tessera.channels import IMAGE, bad_cells, image_columns, key_of, of_channel
+from tessera.channels import IMAGE, bad_cells, image_columns, key_of, with_first
 from tessera.frames import NO_FRAME, frame_numbers, is_json
 from tessera.problems import Problem, raise_if
 from tessera.schemas import faulty
@@ -52,27 +52,24 @@ def expand(
         micrograph, image, image_key, mask, mask_key, frame (`NO_FRAME`: not of a stack), label (a
         path where label_key names an array in a container), label_key,
         group, cohort, fold (`NO_FOLD`: not pinned), use, pixel_size_nm (NaN: the file's own),
-        annotated; image.{channel} and image_key.{channel}, where the sheet has such columns.
+        annotated; image.{channel} and image_key.{channel} of all channels but the first, where
+        some row names a file of each.
 
     Raises
     ------
     BadInput
         With every bad row.
     """
-    # In the order of the config: that of the sheet's columns decides nothing.
-    of_each = [of_channel(IMAGE, channel) for channel in channels or ()]
-    columns = [column for column in cells.columns if column not in of_each]
-    columns += [column for column in of_each if column in cells]
-    columns += [column for column in COLUMNS if column not in cells]
+    columns = [*cells.columns, *(column for column in COLUMNS if column not in cells)]
     cells = cells.reindex(columns=columns, fill_value="").fillna("")
     # Objects, not pandas' strings: taking those out one by one costs 100,000 rows half a minute.
     stripped = {name: [cell.strip() for cell in cells[name].tolist()] for name in columns}
     cells = pd.DataFrame(stripped, dtype=object)
     problems = list(_bad_cells(cells, sheet, schema, grouped, channels))
     raise_if(problems)
-    rows = _framed(cells)
+    rows = _framed(with_first(cells, channels))
     folder = os.path.dirname(sheet)  # noqa: PTH120 - cells stay strings, 100,000 Paths cost seconds
-    for column in (*image_columns(columns), "mask"):
+    for column in (*image_columns(rows), "mask"):
         rows[column], rows[key_of(column)] = _paths(rows[column], folder)
     rows["mask_key"] = _pictures(rows)
     contained = rows["label"].str.contains("::", regex=False)

@@ -53,5 +53,5 @@ def _calibrated(config: Mapping[str, Any]) -> dict[str, Any]:
     block = {key: value for key, value in stated(config, "train").items() if key not in COST_FREE}
     n_classes = len(block.pop("classes"))
     if "inputs" in block:
-        block["inputs"] = len(block["inputs"])
+        block["n_inputs"] = len(block.pop("inputs"))
     return block | {"size_px": config["tile"]["size_px"], "n_classes": n_classes}

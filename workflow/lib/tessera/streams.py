@@ -6,6 +6,7 @@ calibrated. Memory holds the windows and parts at work, whatever the size of the
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -29,7 +30,7 @@ QUEUED_A_WORKER = 4
 
 
 class StreamedPage:
-    """One page of an uncompressed TIFF, of which windows are read as they are asked for.
+    """A page of an uncompressed TIFF, of which windows are read as they are asked for.
 
     Unlike a map, of which all that was ever touched counts as memory of the process until it is
     let go, nothing but the window itself is held.
@@ -38,16 +39,23 @@ class StreamedPage:
     ----------
     path : path
     page : int
+    n_pages : int
+        How many pages from there on, of one shape, are read as one of so many inputs.
 
     Examples
     --------
     `page[..., 100:356, 0:256]` is an array of (256, 256), or of (inputs, 256, 256).
     """
 
-    def __init__(self, path: str | Path, page: int) -> None:
-        mapped = map_page(path, page)
-        self.shape, self.dtype = mapped.shape, mapped.dtype
-        self._offset = mapped.offset
+    def __init__(self, path: str | Path, page: int, n_pages: int = 1) -> None:
+        mapped = [map_page(path, number) for number in range(page, page + n_pages)]
+        first = mapped[0]
+        self.shape = first.shape if n_pages == 1 else (n_pages, *first.shape)
+        self.dtype = first.dtype
+        # A page may itself hold several planes, one after the other.
+        plane_bytes = math.prod(first.shape[-2:]) * first.dtype.itemsize
+        planes = range(math.prod(first.shape[:-2]))
+        self._offsets = [of.offset + plane * plane_bytes for of in mapped for plane in planes]
         self._name, self._descriptor = str(path), os.open(path, os.O_RDONLY)
 
     def __enter__(self) -> StreamedPage:
@@ -61,13 +69,12 @@ class StreamedPage:
         (top, bottom, _), (left, right, _) = (
             span.indices(size) for span, size in zip((rows, columns), self.shape[-2:], strict=True)
         )
-        *inputs, height, width = self.shape
+        *inputs, _, width = self.shape
         found = np.empty((*inputs, bottom - top, right - left), self.dtype)
         planes = found.reshape(-1, *found.shape[-2:])
-        for number, plane in enumerate(planes):
+        for offset, plane in zip(self._offsets, planes, strict=True):
             for row, line in enumerate(plane, top):
-                first = (number * height + row) * width + left
-                self._read(line, self._offset + first * self.dtype.itemsize)
+                self._read(line, offset + (row * width + left) * self.dtype.itemsize)
         return found
 
     def _read(self, line: np.ndarray, offset: int) -> None:

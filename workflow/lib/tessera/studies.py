@@ -186,15 +186,13 @@ class Study:
 
     @cached_property
     def image_columns(self) -> list[str]:
-        """Columns of the rows that name micrographs' files: image, and those of single channels."""
+        """Columns of the rows that name micrographs' files: image, and those of further channels."""
         return image_columns(self.rows)
 
     def raw_columns(self, shard: str, kind: str) -> list[str]:
         """Those of them, or of masks, that some row of a shard has a file in; `kind` is either."""
-        columns = self.image_columns if kind == "image" else [kind]
-        if len(columns) == 1:
-            return columns
-        return [column for column in columns if any(self.cells_of(shard, column))]
+        first, *others = self.image_columns if kind == "image" else [kind]
+        return [first, *(column for column in others if any(self.cells_of(shard, column)))]
 
     def raw_cells(self, shard: str, kind: str) -> Iterator[tuple[int, str, str]]:
         """The cells of a shard that name raw files: which of its rows, column, path.
@@ -219,7 +217,7 @@ class Study:
         Returns
         -------
         list of dict
-            micrograph, path, key, frame and more; channel, of a file that holds but one.
+            micrograph, path, key, frame and more; channel, of a file of a further one.
         """
         names = ("micrograph", "frame", *more)
         rows = list(zip(*(self.cells_of(shard, name) for name in names), strict=True))
