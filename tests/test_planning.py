@@ -18,7 +18,7 @@ from tessera.planning import (
     decide,
     memory_mb,
 )
-from tessera.plans import BLOCKS, OPEN, Plan, filled, is_open, made_of, render
+from tessera.plans import BLOCKS, OPEN, Plan, filled, is_open, made_of, reasons, render
 from tessera.surveys import ClassFound, Survey
 
 OPEN_KEYS = [key for block in BLOCKS for key in OPEN[block]]
@@ -216,6 +216,12 @@ def test_a_plan_is_read_back_as_it_was_written():
     assert content["normalise"]["pixel_size_nm"] == 2.5
     assert content["fingerprint"]["classes"]["grain"] == {"share": 0.3, "structure_px": 60.0}
     assert content["fingerprint"]["memory_mb"] == 16_000
+
+
+def test_reasons_are_read_back_as_they_were_decided():
+    decided = decide(survey(), STATED["tile"] | STATED["train"], around())
+    by_key = {key: reason for (_, key), reason in reasons(text()).items()}
+    assert by_key == {key: decision.reason for key, decision in decided.items()}
 
 
 def test_making_a_plan_changes_no_lineage_and_editing_it_those_that_use_the_value():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 import report
@@ -17,6 +18,7 @@ from tessera.figures import Row, dot_plot, loss_plot
 from tessera.files import write_pages
 from tessera.metrics import class_counts, confusion
 from tessera.panels import error_codes, grey, nearest, panel_shape
+from tessera.plans import OPEN, STATED
 from tessera.reports import worst_first
 from tessera.summaries import summary
 from tessera.wording import area, calibration, decimals, number, pixel_sizes, validation
@@ -103,10 +105,10 @@ def write_table(table, path):
     table.to_csv(path, sep="\t", index=False)
 
 
-def written(study, **settings):
-    study["settings"] |= settings
-    report.main(**study)
-    return Path(study["output"]).read_text(encoding="utf-8")
+def written(arguments, **settings):
+    arguments["settings"] |= settings
+    report.main(**arguments)
+    return Path(arguments["output"]).read_text(encoding="utf-8")
 
 
 def test_errors_of_every_kind():
@@ -168,6 +170,38 @@ def test_the_page_needs_no_other_file(study):
 
 def test_the_same_inputs_give_the_same_bytes(study):
     assert written(study) == written(study)
+
+
+def test_the_plan_is_shown_with_its_reasons_and_what_the_config_states_wins(study, tmp_path):
+    plan = {
+        "normalise": {"pixel_size_nm": "keep"},
+        "tile": {"size_px": 64, "stride_px": 32},
+        "train": {"channels": [4, 8], "batch": 4, "epochs": 2, "jitter_px": 16},
+        "made": {step: {} for step in OPEN},
+    }
+    plan["train"] |= {"loss": {"dice": 1.0}, "class_weights": "none"}
+    text = yaml.safe_dump(plan).replace(
+        "  size_px:", "  # Small <structures>:\n  # small tiles.\n  size_px:"
+    )
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, encoding="utf-8")
+    used = {**study["settings"]["study"], "tile": plan["tile"] | {"stride_px": 48}}
+    html = written({**study, "plan": str(path)}, study=used)
+    rows = {row[1]: row[2:] for row in cells_of(html, "plan")}
+    assert rows["size px"] == ["64", "Small &lt;structures&gt;: small tiles."]
+    assert rows["stride px"] == ["48", STATED]
+    assert rows["epochs"] == ["2", "–"]
+    assert 'id="plan"' not in written(study)
+
+
+def cells_of(html, anchor):
+    """Text of the cells of the first table after an anchor, row by row."""
+    body = html.split(f'id="{anchor}"')[1].split("</table>")[0].split("<tbody>")[1]
+    rows = re.findall(r"<tr>(.*?)</tr>", body)
+    return [
+        [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row)]
+        for row in rows
+    ]
 
 
 def test_names_are_escaped(study):

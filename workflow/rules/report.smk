@@ -5,6 +5,7 @@ INPUTS:
     results/folds.tsv, results/leaks.tsv, results/metrics.tsv, results/networks/*.history.tsv,
     results/micrographs/, results/masks/, results/predictions/ of all that is predicted
     results/prospective/cohort-{cohort}/metrics.tsv: the scores before a cohort joined
+    results/plan.yaml, where the config leaves something open
 
 OUTPUTS:
     results/report.html
@@ -40,6 +41,7 @@ rule report:
             "results/prospective/cohort-{cohort}/metrics.tsv",
             cohort=[of["kept"] for of in cohorts_told if of["scored"]],
         ),
+        plan=plan_for("train"),
     output:
         report("results/report.html", caption="../report/report.rst", category="Results"),
     log:
@@ -52,7 +54,7 @@ rule report:
     params:
         **verbatim(study.settings("report")),
         shards=placement_of("predicted"),
-        study=settled_by_step("split", "normalise", "train"),
+        study=settled_by_step("split", "normalise", "tile", "train"),
         cohorts=cohorts_told,
         page=[file_digest(path) for path in page_parts],
         lineage=lineage_of("report"),

@@ -1,13 +1,11 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from tessera.digests import changed_files, digest
@@ -19,6 +17,7 @@ from tessera.micrographs import read_image
 from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile
+from tessera.strips import Page
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -70,7 +69,7 @@ def _read(
     sha256: Sequence[str],
     problems: list[Problem],
     known: Known,
-) -> Iterator[tuple[np.ndarray, float]]:
+) -> Iterator[tuple[Page, float]]:
     """Each page with its pixel size; at the end, an error with all rows that could not be read.
 
     What is `known` of the pages grows on the way.
@@ -96,7 +95,7 @@ def _read(
                 **_recorded(taken.recording),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
-                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "pixels_sha256": taken.pixels_sha256,
                 "fingerprint": fingerprint(pixels),
             }
         )

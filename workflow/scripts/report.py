@@ -40,6 +40,7 @@ def main(
     shards: Sequence[Shard],
     settings: Mapping[str, Any],
     output: str,
+    plan: str | None = None,
 ) -> None:
     """Write the report to `output`.
 
@@ -54,9 +55,11 @@ def main(
     shards : sequence of Shard
         All that is predicted.
     settings : mapping
-        title, panels, panel_px, classes as pairs, `study`: the settings of split and train, and
-        `cohorts`: what there is to say of each that joined.
+        title, panels, panel_px, classes as pairs, `study`: the settings of split, normalise, tile
+        and train, and `cohorts`: what there is to say of each that joined.
     output : str
+    plan : str, optional
+        Path of the plan, where the config leaves something open.
     """
     tables = Tables(
         *map(read_table, audit),
@@ -64,6 +67,7 @@ def main(
         micrographs_of(shards),
         {network_of(path): read_table(path) for path in histories},
         scores_before(Path(metrics).parent, settings["cohorts"]),
+        Path(plan).read_text(encoding="utf-8") if plan else "",
     )
     html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
     write_text(output, html)
@@ -141,4 +145,5 @@ if __name__ == "__main__":
             [Shard(*of, next(masks) if of[0]["annotated"] else None) for of in paths],
             dict(snakemake.params.items()),
             snakemake.output[0],
+            next(iter(snakemake.input.plan), None),
         )

@@ -6,6 +6,7 @@ files are quarantined. So whatever refuses a micrograph belongs in here: both th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
+from tessera.strips import Page, native, strips
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,17 @@ class Micrograph:
     ----------
     recording : Recording
         As the file has it.
-    pixels : (rows, columns) array
-        Contiguous, in this machine's order of bytes.
+    pixels : (rows, columns) page
+        In this machine's order of bytes; of a large file read again as rows are asked for.
     pixel_size_nm : float
         The sheet's, or else the file's own; NaN where neither says it.
+    pixels_sha256 : str
     """
 
     recording: Recording
-    pixels: np.ndarray
+    pixels: Page
     pixel_size_nm: float
+    pixels_sha256: str
 
 
 def read_image(row: Mapping[str, Any]) -> Micrograph:
@@ -53,5 +57,8 @@ def read_image(row: Mapping[str, Any]) -> Micrograph:
     pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
     if impossible := fault(pixel_size_nm):
         raise UnreadableFile(impossible)
-    pixels = np.ascontiguousarray(recording.pixels, recording.pixels.dtype.newbyteorder("="))
-    return Micrograph(recording, pixels, pixel_size_nm)
+    pixels, sha256 = native(recording.pixels), hashlib.sha256()
+    # Goes through all of a large file: what is damaged further down is refused here too.
+    for strip in strips(pixels):
+        sha256.update(strip)
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest())

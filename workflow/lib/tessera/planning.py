@@ -13,7 +13,7 @@ from typing import Any
 
 from tessera.channels import n_pages
 from tessera.pixel_sizes import AUTO, KEEP
-from tessera.plans import BLOCKS, OPEN, Decision, Decisions
+from tessera.plans import BLOCKS, OPEN, STATED, Decision, Decisions
 from tessera.surveys import Survey
 
 # Measured on SEM micrographs of 512 px (4 folds): tiles of 192 px in batches of 16 with five levels
@@ -104,9 +104,7 @@ def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> D
         If `size_nm` is stated, and nothing says how many pixels that is.
     """
     given = {key: value for key, value in stated.items() if value != AUTO}
-    found = {
-        key: Decision(value, "Stated in the config, which wins.") for key, value in given.items()
-    }
+    found = {key: Decision(value, STATED) for key, value in given.items()}
     found.setdefault("pixel_size_nm", _pixel_size(survey))
     size, channels = _size_and_channels(survey, given, around)
     found = {"size_px": size, "channels": channels} | found

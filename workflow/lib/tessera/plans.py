@@ -29,6 +29,8 @@ OPEN = {
 }
 """What a plan settles, by step; `calibrate` uses some of what is planned for the others."""
 BLOCKS = ("normalise", "tile", "train")
+STATED = "Stated in the config, which wins."
+"""The reason of a value that is not open."""
 
 HEADER = """\
 # The plan of this study: what its config leaves open (`auto`), settled once from the annotated
@@ -107,6 +109,31 @@ def render(
     rows = "".join(f"  {step}: {_inline(dict(entry))}\n" for step, entry in made.items())
     parts.append(f"{MADE}made:\n{rows}")
     return "\n".join(parts)
+
+
+def reasons(text: str) -> dict[tuple[str, str], str]:
+    """The reason above each value in the file of a plan, by block and key; empty where none is.
+
+    Whoever edits the file may have taken one away, or written another.
+
+    Examples
+    --------
+    >>> reasons("tile:\\n  # Half a tile:\\n  # neighbours overlap.\\n  stride_px: 96\\n")
+    {('tile', 'stride_px'): 'Half a tile: neighbours overlap.'}
+    """
+    found: dict[tuple[str, str], str] = {}
+    block, above = "", []
+    for line in text.splitlines():
+        if line.startswith("  #"):
+            above.append(line.removeprefix("  #").strip())
+            continue
+        key = line.partition(":")[0].strip()
+        if not line.startswith(" "):
+            block = key
+        elif block in BLOCKS:
+            found[block, key] = " ".join(above)
+        above = []
+    return found
 
 
 def _inline(value: Any) -> str:

@@ -277,7 +277,7 @@ STEPS: dict[str, Step] = {
         _once,
         ("report.html",),
         _read_by_report,
-        settings=("report", "split", "normalise", "train"),
+        settings=("report", "split", "normalise", "tile", "train"),
     ),
 }
 """What each rule writes and reads: the one place to add a product. In the order of the steps."""

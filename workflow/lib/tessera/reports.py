@@ -21,7 +21,16 @@ from tessera.metrics import SCORES
 from tessera.panels import ERROR_COLOURS, heat_colours
 from tessera.shifts import shifts
 from tessera.summaries import ALL
-from tessera.wording import area, calibration, decimals, facts, number, settings_of, validation
+from tessera.wording import (
+    area,
+    calibration,
+    decimals,
+    facts,
+    number,
+    planned,
+    settings_of,
+    validation,
+)
 
 NETWORK, OTSU, SEED = "network", "otsu", "seed-"
 MEAN, POOLED, GROUP, MICROGRAPH = "mean over groups", "pooled", "group", "micrograph"
@@ -54,6 +63,8 @@ class Tables:
         step, loss; started_from, where a network did not start from random weights.
     before : dict of int to DataFrame
         Scores of then, by the cohort that they come before, as far as they were kept.
+    plan : str
+        Text of the plan's file; empty where the config leaves nothing open.
     """
 
     folds: pd.DataFrame
@@ -62,6 +73,7 @@ class Tables:
     micrographs: pd.DataFrame
     histories: Mapping[tuple[str, str], pd.DataFrame]
     before: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+    plan: str = ""
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -76,8 +88,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     tables : Tables
     settings : mapping
-        title, classes as pairs, `study` with the settings of the rules split and train, and
-        `cohorts`, see `shifts.shifts`.
+        title, classes as pairs, `study` with the settings of the rules split, normalise, tile and
+        train, and `cohorts`, see `shifts.shifts`.
     """
     classes = [name for name, _ in settings["classes"]]
     folds, networks = tables.folds, list(tables.histories)
@@ -91,6 +103,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         + calibration(tables.micrographs),
         "facts": facts(folds, tables.micrographs, networks),
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
+        "planned": planned(tables.plan, settings["study"]),
         "networks": networks,
         "starts": starts(tables.histories),
         "folds": folds.to_dict("records"),

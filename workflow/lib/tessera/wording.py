@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.pixel_sizes import odd_sizes
+from tessera.plans import BLOCKS, OPEN, STATED, Plan, reasons
 
 NANOMETRES_PER_MICROMETRE = 1000
 USES = ("cv", "test")
@@ -147,6 +148,32 @@ def settings_of(block: Mapping[str, Any]) -> list[tuple[str, str]]:
     [('batch', '16'), ('loss', 'bce 0, dice 1')]
     """
     return [(key, _said(value)) for key, value in sorted(block.items()) if key != "classes"]
+
+
+def planned(plan: str, study: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Every value that a plan settles: step, key, value and reason.
+
+    Parameters
+    ----------
+    plan : str
+        Text of the plan's file, empty where a study has none.
+    study : mapping
+        Settings by step, as they were used. One that is not the plan's is the config's.
+    """
+    if not plan:
+        return []
+    values, why = Plan.parse(plan).values, reasons(plan)
+    return [
+        {
+            "step": step,
+            "key": key,
+            "value": _said(study[step][key]),
+            "reason": why.get((step, key), "") if study[step][key] == values[key] else STATED,
+        }
+        for step in BLOCKS
+        for key in OPEN[step]
+        if key in study.get(step, {})
+    ]
 
 
 def _said(value: Any) -> str:
