@@ -1,5 +1,5 @@
 """
-Raw files of a shard into one TIFF, a page a micrograph, with what is known of each in a table, and
+Raw files of a shard into one TIFF, a page a micrograph and channel, with what is known of each in a table, and
 the landmarks by which `split` finds areas that were recorded twice; and all else that the files say.
 
 INPUTS:
@@ -29,6 +29,7 @@ rule ingest:
     params:
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
+        settings=settled("ingest"),
         lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"

@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from tessera.channels import in_columns, n_pages, named
 from tessera.digests import changed_files, digest
 from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
-from tessera.micrographs import read_image
+from tessera.micrographs import Micrograph, read_image
 from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile
@@ -45,14 +48,24 @@ class Known:
         key = digest(raw, recording.metadata)
         entry = {"file": Path(row["path"]).name, "file_sha256": raw, "micrographs": []}
         entry = self.metadata.setdefault(key, {**entry, "metadata": recording.metadata})
-        entry["micrographs"].append(row["micrograph"])
+        if row["micrograph"] not in entry["micrographs"][-1:]:  # once for all of its channels
+            entry["micrographs"].append(row["micrograph"])
 
 
-def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs) -> None:
-    """Write the micrographs of `rows`, whose files have the digests `sha256`."""
+def main(
+    rows: Sequence[dict[str, Any]],
+    sha256: Sequence[str],
+    outputs: Outputs,
+    channels: Sequence[str] | None = None,
+) -> None:
+    """Write the micrographs of `rows`, a file each, whose digests are `sha256`.
+
+    Where micrographs have `channels`, a row is of a file with all of them, or there are as many.
+    """
     problems: list[Problem] = changed_files(rows, sha256)
     known = Known()
-    write_pages(outputs.pages, _read(rows, sha256, problems, known), compressed=True)
+    files = [{**row, "sha256": of} for row, of in zip(rows, sha256, strict=True)]
+    write_pages(outputs.pages, _read(files, channels, problems, known), compressed=True)
     write_table(outputs.table, pd.DataFrame(known.records))
     with written_atomically(outputs.landmarks) as temporary:
         pd.concat(known.landmarks, ignore_index=True).to_parquet(temporary, index=False)
@@ -65,8 +78,8 @@ def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs
 
 
 def _read(
-    rows: Sequence[dict[str, Any]],
-    sha256: Sequence[str],
+    files: Sequence[dict[str, Any]],
+    channels: Sequence[str] | None,
     problems: list[Problem],
     known: Known,
 ) -> Iterator[tuple[Page, float]]:
@@ -74,33 +87,56 @@ def _read(
 
     What is `known` of the pages grows on the way.
     """
-    for row, raw in zip(rows, sha256, strict=True):
+    for micrograph, group in groupby(files, key=itemgetter("micrograph")):
+        own = list(group)
         try:
-            taken = read_image(row)
+            taken = read_image(own, channels)
         except UnreadableFile as error:
-            problems.append(Problem(row["micrograph"], row["path"], str(error)))
+            problems.append(Problem(micrograph, own[0]["path"], str(error)))
             continue
-        pixels, pixel_size_nm = taken.pixels, taken.pixel_size_nm
-        page = len(known.records)
-        known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
-        known.add(row, raw, taken.recording)
+        first, page = taken[0], len(known.records) * n_pages(channels)
+        known.landmarks.append(landmarks(first.pixels, first.pixel_size_nm).assign(page=page))
+        of_each = own if len(own) > 1 else own * len(taken)
+        for file, channel in zip(of_each, taken, strict=True):
+            known.add(file, file["sha256"], channel.recording)
+        said = [_said(file, channel) for file, channel in zip(of_each, taken, strict=True)]
         known.records.append(
             {
-                "micrograph": row["micrograph"],
+                "micrograph": micrograph,
                 "page": page,
-                "rows": pixels.shape[0],
-                "columns": pixels.shape[1],
-                "dtype": pixels.dtype.name,
-                "pixel_size_nm": pixel_size_nm,
-                **_recorded(taken.recording),
-                "file": Path(row["path"]).name,
-                "file_sha256": raw,
-                "pixels_sha256": taken.pixels_sha256,
-                "fingerprint": fingerprint(pixels),
+                "rows": first.pixels.shape[0],
+                "columns": first.pixels.shape[1],
+                "dtype": said[0]["dtype"],
+                "pixel_size_nm": first.pixel_size_nm,
+                **said[0],
+                "pixels_sha256": digest_of([channel.pixels_sha256 for channel in taken]),
+                "fingerprint": fingerprint(first.pixels),
+                **further(channels, said),
             }
         )
-        yield pixels, pixel_size_nm
+        yield from ((channel.pixels, channel.pixel_size_nm) for channel in taken)
     raise_if(problems)
+
+
+def further(channels: Sequence[str] | None, said: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is known of each channel but the first, in columns of their own."""
+    others = list(zip(named(channels), said, strict=True))[1:]
+    return {key: value for name, of in others for key, value in in_columns(of, name).items()}
+
+
+def digest_of(sha256: Sequence[str]) -> str:
+    """The digest of the pixels of all channels, from that of each."""
+    return sha256[0] if len(sha256) == 1 else digest(*sha256)
+
+
+def _said(file: dict[str, Any], channel: Micrograph) -> dict[str, Any]:
+    """What is known of a channel by itself."""
+    return {
+        "dtype": channel.pixels.dtype.name,
+        **_recorded(channel.recording),
+        "file": Path(file["path"]).name,
+        "file_sha256": file["sha256"],
+    }
 
 
 def _recorded(recording: Recording) -> dict[str, Any]:
@@ -125,4 +161,5 @@ if __name__ == "__main__":
                 snakemake.output.landmarks,
                 snakemake.output.metadata,
             ),
+            snakemake.params.settings.get("inputs"),
         )

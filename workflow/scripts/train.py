@@ -158,9 +158,7 @@ def fit(
     """Do what `main` says, in this process and those it trains with; the first one writes."""
     batches, shares = training_tiles(shards, recipe, run.seed)
     n_classes = len(recipe.classes)
-    architecture = Architecture(
-        recipe.network, tuple(recipe.channels), batches.n_inputs, n_classes
-    )
+    architecture = Architecture(recipe.network, tuple(recipe.channels), batches.n_inputs, n_classes)
     network = starting(architecture, run)
     n_steps = batches.n_steps(recipe.epochs)
     record = run.record()

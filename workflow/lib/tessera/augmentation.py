@@ -1,6 +1,6 @@
 """Augmentation of a batch: the eight symmetries of the square, contrast, brightness, noise.
 
-The channels of a micrograph move together; each has a contrast, a brightness and a noise of its own.
+The channels of a micrograph move together; contrast, brightness and noise are each one's own.
 
 Every number is drawn on the CPU from a generator that the caller makes for the sample, so what it
 looks like is a function of the seed, the step and its row, whatever device and company it is in.

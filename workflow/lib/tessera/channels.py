@@ -1,4 +1,4 @@
-"""Channels: what a micrograph holds side by side, such as HAADF, O and Fe, and where each of them is.
+"""Channels: what a micrograph holds side by side, such as HAADF, O and Fe, and where each is.
 
 In the sheet a row names one file of all channels, `image`, or one of each, `image.HAADF`, `image.O`
 ... In the files of the workflow a micrograph is as many pages as it has channels, one after the
@@ -100,9 +100,7 @@ def stacked(pages: Sequence[np.ndarray], n_channels: int) -> Sequence[np.ndarray
     return [Planes(pages[first : first + n_channels]) for first in firsts]
 
 
-def bad_cells(
-    cells: pd.DataFrame, sheet: str, channels: Sequence[str] | None
-) -> Iterator[Problem]:
+def bad_cells(cells: pd.DataFrame, sheet: str, channels: Sequence[str] | None) -> Iterator[Problem]:
     """Rows that do not name one file of all channels, or one of each.
 
     Parameters
@@ -122,7 +120,9 @@ def bad_cells(
             yield Problem("sheet", sheet, what)
     if not channels:
         return
-    of_each = [cells[column].tolist() if column in cells else [""] * len(cells) for column in wanted]
+    of_each = [
+        cells[column].tolist() if column in cells else [""] * len(cells) for column in wanted
+    ]
     rows = zip(cells["micrograph"], cells[IMAGE], zip(*of_each, strict=True), strict=True)
     for micrograph, whole, each in rows:
         lacking = [column for column, cell in zip(wanted, each, strict=True) if not cell]
@@ -136,19 +136,28 @@ def bad_cells(
             yield Problem(micrograph, sheet, f"names no file of {', '.join(lacking)}")
 
 
-def in_columns(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is known of each channel as the cells of one row: the first one's first, by plain names.
+def named(channels: Sequence[str] | None) -> list[str]:
+    """What tables call each channel of a micrograph: the first has no name.
 
     Examples
     --------
-    >>> in_columns({"HAADF": {"dtype": "uint16"}, "O": {"dtype": "float32"}})
-    {'dtype': 'uint16', 'dtype.O': 'float32'}
+    >>> named(["HAADF", "O"]), named(None)
+    (['', 'O'], [''])
     """
-    (_, first), *others = records.items()
-    return {
-        **first,
-        **{of_channel(key, channel): value for channel, of in others for key, value in of.items()},
-    }
+    return ["", *(channels or ())[1:]]
+
+
+def in_columns(record: Mapping[str, Any], channel: str) -> dict[str, Any]:
+    """What is known of a channel, in columns of its own.
+
+    Examples
+    --------
+    >>> in_columns({"dtype": "uint8"}, "O"), in_columns({"dtype": "uint8"}, "")
+    ({'dtype.O': 'uint8'}, {'dtype': 'uint8'})
+    """
+    if not channel:
+        return dict(record)
+    return {of_channel(key, channel): value for key, value in record.items()}
 
 
 class Planes:

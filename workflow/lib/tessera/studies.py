@@ -21,8 +21,8 @@ import pandas as pd
 
 from tessera import cohorts
 from tessera.ancestries import ANCESTRY, Ancestry, reads
-from tessera.cohorts import Kept, Prospect
 from tessera.channels import image_columns, key_of, split_column
+from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.frames import is_json
@@ -186,7 +186,7 @@ class Study:
 
     @cached_property
     def image_columns(self) -> list[str]:
-        """Columns of the rows that name micrographs' files: image, and those of further channels."""
+        """Columns of the rows that name micrographs' files: image, and of further channels."""
         return image_columns(self.rows)
 
     def raw_columns(self, shard: str, kind: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -59,7 +59,8 @@ class Recording:
         Height and width of a pixel: the distance of rows, and that of columns. NaN where the file
         states none.
     axes : str
-        A letter an axis of `pixels`: Y rows, X columns, S channels, Q anything else.
+        A letter an axis of `pixels`: Y rows, X columns, S channels, Q anything else. None where a
+        file was asked for all that it holds, and that is several pictures: `channels` names them.
     instrument, detector : str
         Empty where the file states none.
     voltage_kv, magnification : float
@@ -70,6 +71,8 @@ class Recording:
         All that the file says of itself, as JSON holds it.
     palette : Palette, optional
         Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
+    channels : sequence of str
+        Names of the channels that a file holds, where it was asked for all of them and names them.
     """
 
     pixels: Page
@@ -82,6 +85,7 @@ class Recording:
     detector: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     palette: Palette | None = None
+    channels: Sequence[str] = ()
 
     @property
     def pixel_size_nm(self) -> float:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import rsciio
 
+from tessera.frames import WHOLE
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.headers import check_bcf, check_ser
@@ -61,7 +63,11 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
         plugin_of = importlib.import_module(f"{rsciio.__name__}.{plugin}")
-        signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
+        signals = plugin_of.file_reader(name, **OPTIONS.get(plugin, {}))
+        pictures = [signal for signal in signals if _is_picture(signal)]
+        if frame == WHOLE and not key and len(pictures) > 1:
+            return Recording(np.empty((0, 0)), channels=tuple(_titles(pictures)))
+        signal = _chosen(pictures, key)
         data = signal["data"]
         held = Path(path).stat().st_size
         check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
@@ -102,9 +108,8 @@ def _quietly() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _chosen(signals: list[dict[str, Any]], key: str) -> dict[str, Any]:
+def _chosen(pictures: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """The only picture of a file, or the one of the title that is asked for."""
-    pictures = [signal for signal in signals if _is_picture(signal)]
     if not pictures:
         raise UnreadableFile("holds no picture")
     titles = _titles(pictures)
