@@ -29,7 +29,7 @@ rule ingest:
     params:
         rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
-        settings=settled("ingest"),
+        settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"

@@ -1,8 +1,8 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from tessera.channels import in_columns, n_pages, named
+from tessera.channels import in_columns, named
+from tessera.conditions import CONDITION, Condition, remarks
 from tessera.digests import changed_files, digest
 from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
@@ -55,17 +56,18 @@ class Known:
 def main(
     rows: Sequence[dict[str, Any]],
     sha256: Sequence[str],
+    settings: Mapping[str, Any],
     outputs: Outputs,
-    channels: Sequence[str] | None = None,
 ) -> None:
     """Write the micrographs of `rows`, a file each, whose digests are `sha256`.
 
-    Where micrographs have `channels`, a row is of a file with all of them, or there are as many.
+    Where micrographs have several channels, a row is of a file with all of them, or there is one a
+    channel.
     """
     problems: list[Problem] = changed_files(rows, sha256)
     known = Known()
     files = [{**row, "sha256": of} for row, of in zip(rows, sha256, strict=True)]
-    write_pages(outputs.pages, _read(files, channels, problems, known), compressed=True)
+    write_pages(outputs.pages, _read(files, settings, problems, known), compressed=True)
     write_table(outputs.table, pd.DataFrame(known.records))
     with written_atomically(outputs.landmarks) as temporary:
         pd.concat(known.landmarks, ignore_index=True).to_parquet(temporary, index=False)
@@ -79,7 +81,7 @@ def main(
 
 def _read(
     files: Sequence[dict[str, Any]],
-    channels: Sequence[str] | None,
+    settings: Mapping[str, Any],
     problems: list[Problem],
     known: Known,
 ) -> Iterator[tuple[Page, float]]:
@@ -87,44 +89,41 @@ def _read(
 
     What is `known` of the pages grows on the way.
     """
+    names = named(settings.get("inputs"))
     for micrograph, group in groupby(files, key=itemgetter("micrograph")):
         own = list(group)
         try:
-            taken = read_image(own, channels)
+            taken = read_image(own, settings)
         except UnreadableFile as error:
             problems.append(Problem(micrograph, own[0]["path"], str(error)))
             continue
-        first, page = taken[0], len(known.records) * n_pages(channels)
+        first, page = taken[0], len(known.records) * len(taken)
         known.landmarks.append(landmarks(first.pixels, first.pixel_size_nm).assign(page=page))
         of_each = own if len(own) > 1 else own * len(taken)
-        for file, channel in zip(of_each, taken, strict=True):
+        row, *others = map(_said, of_each, taken)
+        record = {
+            "micrograph": micrograph,
+            "page": page,
+            "rows": first.pixels.shape[0],
+            "columns": first.pixels.shape[1],
+            "dtype": row["dtype"],
+            "pixel_size_nm": first.pixel_size_nm,
+            **row,
+            "pixels_sha256": _digest_of([channel.pixels_sha256 for channel in taken]),
+            "fingerprint": fingerprint(first.pixels),
+        }
+        for name, said in zip(names[1:], others, strict=True):
+            record |= in_columns(said, name)
+        known.records.append(record)
+        for name, file, channel in zip(names, of_each, taken, strict=True):
             known.add(file, file["sha256"], channel.recording)
-        said = [_said(file, channel) for file, channel in zip(of_each, taken, strict=True)]
-        known.records.append(
-            {
-                "micrograph": micrograph,
-                "page": page,
-                "rows": first.pixels.shape[0],
-                "columns": first.pixels.shape[1],
-                "dtype": said[0]["dtype"],
-                "pixel_size_nm": first.pixel_size_nm,
-                **said[0],
-                "pixels_sha256": digest_of([channel.pixels_sha256 for channel in taken]),
-                "fingerprint": fingerprint(first.pixels),
-                **further(channels, said),
-            }
-        )
-        yield from ((channel.pixels, channel.pixel_size_nm) for channel in taken)
+            for remark in remarks(channel.condition):
+                LOG.info("%s: %s", f"{micrograph} ({name})" if name else micrograph, remark)
+            yield channel.pixels, channel.pixel_size_nm
     raise_if(problems)
 
 
-def further(channels: Sequence[str] | None, said: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What is known of each channel but the first, in columns of their own."""
-    others = list(zip(named(channels), said, strict=True))[1:]
-    return {key: value for name, of in others for key, value in in_columns(of, name).items()}
-
-
-def digest_of(sha256: Sequence[str]) -> str:
+def _digest_of(sha256: Sequence[str]) -> str:
     """The digest of the pixels of all channels, from that of each."""
     return sha256[0] if len(sha256) == 1 else digest(*sha256)
 
@@ -134,6 +133,7 @@ def _said(file: dict[str, Any], channel: Micrograph) -> dict[str, Any]:
     return {
         "dtype": channel.pixels.dtype.name,
         **_recorded(channel.recording),
+        **_counted(channel.condition),
         "file": Path(file["path"]).name,
         "file_sha256": file["sha256"],
     }
@@ -150,16 +150,22 @@ def _recorded(recording: Recording) -> dict[str, Any]:
     }
 
 
+def _counted(condition: Condition) -> dict[str, Any]:
+    """In what condition a micrograph is; what is never else is left out."""
+    counted = asdict(condition)
+    return {name: counted[name] for name in CONDITION}
+
+
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
         main(
             snakemake.params.rows,
             snakemake.params.sha256,
+            snakemake.params.settings,
             Outputs(
                 snakemake.output.pages,
                 snakemake.output.table,
                 snakemake.output.landmarks,
                 snakemake.output.metadata,
             ),
-            snakemake.params.settings.get("inputs"),
         )

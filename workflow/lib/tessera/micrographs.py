@@ -7,12 +7,13 @@ files are quarantined. So whatever refuses a micrograph belongs in here: both th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tessera.conditions import ALLOW, CONSTANT, Condition, Inspection, faults
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_channels, read_micrograph
 from tessera.readers.recordings import SQUARE
@@ -32,17 +33,17 @@ class Micrograph:
     pixel_size_nm : float
         The sheet's, or else the file's own; NaN where neither says it.
     pixels_sha256 : str
+    condition : Condition
     """
 
     recording: Recording
     pixels: Page
     pixel_size_nm: float
     pixels_sha256: str
+    condition: Condition
 
 
-def read_image(
-    files: Sequence[Mapping[str, Any]], channels: Sequence[str] | None = None
-) -> list[Micrograph]:
+def read_image(files: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> list[Micrograph]:
     """Read the micrograph of one row of the sheet.
 
     Parameters
@@ -50,8 +51,9 @@ def read_image(
     files : sequence of mapping
         path, key and frame of each file that the row names: one, or one a channel;
         pixel_size_nm of the sheet, NaN where it says none.
-    channels : sequence of str, optional
-        That the micrograph has; by default it is one grey picture.
+    settings : mapping
+        Of `ingest`: limits, see `conditions.faults`; inputs, the channels of a micrograph, where
+        it is not one grey picture.
 
     Returns
     -------
@@ -61,27 +63,22 @@ def read_image(
     Raises
     ------
     UnreadableFile
-        If a file is damaged, or not what it should hold, if channels do not fit together, or the
-        pixel size is impossible.
+        If a file is damaged, or not what it should hold, if channels do not fit together, the pixel
+        size is impossible, or pixels are past the limits.
     """
-    first = files[0]
+    first, channels = files[0], settings.get("inputs")
     if not channels:
         recordings = [read_micrograph(first["path"], first["key"], first["frame"])]
     elif len(files) == 1:
         recordings = read_channels(first["path"], channels, first["key"], first["frame"])
     else:
         recordings = _of_each(files, channels)
-    pixel_size_nm = _pixel_size(recordings, channels or ("",), first["pixel_size_nm"])
-    shapes = [recording.pixels.shape for recording in recordings]
-    if unlike := next((at for at, shape in enumerate(shapes) if shape != shapes[0]), None):
-        (rows, columns), (others, across) = shapes[0], shapes[unlike]
-        raise UnreadableFile(
-            f"channels of different size: {channels[0]} is {rows} x {columns} px,"
-            f" {channels[unlike]} {others} x {across}"
-        )
+    names = channels or [""]
+    _check_shapes(names, [recording.pixels.shape for recording in recordings])
+    pixel_size_nm = _pixel_size(names, recordings, first["pixel_size_nm"])
     taken = [_taken(recording, pixel_size_nm) for recording in recordings]
-    if len(taken) > 1 and len({of.pixels_sha256 for of in taken}) == 1:
-        raise UnreadableFile(f"{', '.join(channels)} are all the same: one grey picture")
+    if unusable := "; ".join(_faults(names, taken, settings["limits"])):
+        raise UnreadableFile(unusable)
     return taken
 
 
@@ -98,7 +95,18 @@ def _of_each(files: Sequence[Mapping[str, Any]], channels: Sequence[str]) -> lis
     return found
 
 
-def _pixel_size(recordings: Sequence[Recording], channels: Sequence[str], stated: float) -> float:
+def _check_shapes(channels: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Refuse channels that do not lie over each other."""
+    for channel, shape in zip(channels, shapes, strict=True):
+        if shape != shapes[0]:
+            (rows, columns), (others, across) = shapes[0], shape
+            raise UnreadableFile(
+                f"channels of different size: {channels[0]} is {rows} x {columns} px,"
+                f" {channel} {others} x {across}"
+            )
+
+
+def _pixel_size(channels: Sequence[str], recordings: Sequence[Recording], stated: float) -> float:
     """The sheet's, or the one of all channels whose files say it."""
     if np.isnan(stated):
         sizes = [recording.pixel_size_nm for recording in recordings]
@@ -116,8 +124,26 @@ def _pixel_size(recordings: Sequence[Recording], channels: Sequence[str], stated
 
 
 def _taken(recording: Recording, pixel_size_nm: float) -> Micrograph:
-    pixels, sha256 = native(recording.pixels), hashlib.sha256()
+    pixels, sha256, inspection = native(recording.pixels), hashlib.sha256(), Inspection()
     # Goes through all of a large file: what is damaged further down is refused here too.
     for strip in strips(pixels):
         sha256.update(strip)
-    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest())
+        inspection.add(strip)
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), inspection.condition())
+
+
+def _faults(
+    channels: Sequence[str], taken: Sequence[Micrograph], limits: Mapping[str, Any]
+) -> Iterator[str]:
+    """Why a micrograph cannot be used; of several channels, each fault with the channel's name."""
+    if len(taken) == 1:
+        yield from faults(taken[0].condition, limits)
+        return
+    if len({of.pixels_sha256 for of in taken}) == 1:
+        yield f"{', '.join(channels)} are the same in every pixel: one grey picture"
+        return
+    # An element may be nowhere in a micrograph: its map is constant, and right.
+    if not all(of.condition.is_constant for of in taken):
+        limits = {**limits, CONSTANT: ALLOW}
+    for channel, of in zip(channels, taken, strict=True):
+        yield from (f"{channel}: {fault}" for fault in faults(of.condition, limits))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-STRIP_BYTES = 2**25
+STRIP_BYTES = 2**24
 """What is held of a page at once, or one row of it where that takes more."""
 WHOLE_BYTES = 2**26
 """A page of at most so many bytes is read whole."""
@@ -38,8 +38,8 @@ def is_small(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 class LazyPage:
     """A page whose rows are read, or made, when they are asked for.
 
-    Rows come in blocks, and the last block is kept: going through the page from top to bottom, in
-    whatever steps, makes each block once. `np.asarray` makes the whole.
+    Rows come in blocks, and the last two are kept: going through the page from top to bottom, in
+    whatever steps, with a look back, makes each block once. `np.asarray` makes the whole.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class LazyPage:
         self.block_rows = block_rows
         self._rows_of = rows_of
         self._step = strip_rows(self, block_rows)
-        self._kept: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._kept: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -98,14 +98,13 @@ class LazyPage:
 
     def _block(self, number: int) -> np.ndarray:
         # One look, one change: windows are read by another thread too.
-        kept, block = self._kept
-        if kept != number:
-            self._kept = (-1, np.empty(0))
+        block = self._kept.get(number)
+        if block is None:
+            self._kept = {of: kept for of, kept in self._kept.items() if of == number - 1}
             first = number * self._step
-            block = self._rows_of(first, min(first + self._step, self.shape[0]))
-            block = block.view()
+            block = self._rows_of(first, min(first + self._step, self.shape[0])).view()
             block.flags.writeable = False
-            self._kept = (number, block)
+            self._kept = {**self._kept, number: block}
         return block
 
 
@@ -120,7 +119,7 @@ def spans(page: Page, multiple: int = 1) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(spans(np.zeros((5, 2**23), np.uint8), multiple=2))
+    >>> list(spans(np.zeros((5, 2**22), np.uint8), multiple=2))
     [slice(0, 4, None), slice(4, 5, None)]
     """
     step = strip_rows(page, max(multiple, getattr(page, "block_rows", 1)))
@@ -153,6 +152,56 @@ def mapped(
         return function(page)
     block = getattr(page, "block_rows", 1)
     return LazyPage(shape, dtype, lambda top, end: function(np.asarray(page[top:end])), block)
+
+
+def in_memory(page: Page) -> Page:
+    """A page that is made as it is asked for: made at once, and once, if it is small."""
+    return np.asarray(page) if is_small(page.shape, page.dtype) else page
+
+
+def made(
+    shape: tuple[int, ...],
+    dtype: Any,
+    strip_of: Callable[[int, int], tuple[np.ndarray, Any]],
+    block_rows: int = 1,
+) -> tuple[Page, list[Any]]:
+    """A page, and what is said of each of its strips.
+
+    Parameters
+    ----------
+    shape, dtype
+    strip_of : callable
+        Makes the rows from one to before another, and says something of them. A large page is
+        made anew whenever its rows are asked for.
+    block_rows : int
+    """
+    page = LazyPage(shape, dtype, lambda top, end: strip_of(top, end)[0], block_rows)
+    keep, parts, said = is_small(page.shape, page.dtype), [], []
+    for span in spans(page):
+        part, of_part = strip_of(span.start, span.stop)
+        said.append(of_part)
+        parts += [part] if keep else []
+    return np.concatenate(parts) if parts else page, said
+
+
+def rows_at(page: Page, rows: np.ndarray) -> np.ndarray:
+    """Some rows of a page, by their numbers in rising order, no more than a strip held for them.
+
+    Examples
+    --------
+    >>> rows_at(np.arange(8).reshape(4, 2), np.array([0, 3, 3])).tolist()
+    [[0, 1], [6, 7], [6, 7]]
+    """
+    if isinstance(page, np.ndarray):
+        return page[rows]
+    found = np.empty((len(rows), *page.shape[1:]), page.dtype)
+    at = 0
+    while at < len(rows):
+        top = int(rows[at])
+        end = at + int(np.searchsorted(rows[at:], top + strip_rows(page)))
+        found[at:end] = page[top : int(rows[end - 1]) + 1][rows[at:end] - top]
+        at = end
+    return found
 
 
 def native(page: Page) -> np.ndarray | LazyPage:

@@ -49,6 +49,14 @@ def _page(folder: Path, path: str, page: int) -> np.ndarray:
         raise Unreadable(path, f"cannot be read: {error}") from error
 
 
+def _n_pages(folder: Path, path: str) -> int:
+    try:
+        with tifffile.TiffFile(folder / path) as file:
+            return len(file.pages)
+    except Exception as error:  # as above
+        raise Unreadable(path, f"cannot be read: {error}") from error
+
+
 def _predicted(
     results: Results, shard: str, row: Any, n_classes: int, folder: str
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -60,7 +68,10 @@ def _predicted(
     if n_classes == 2:
         from skimage.filters import threshold_otsu
 
-        page = _page(results.folder, f"normalised/{shard}.tif", int(row.page))
+        # Of several channels, a page each, thresholds look at the first.
+        normalised, masks = f"normalised/{shard}.tif", f"masks/{shard}.tif"
+        n_channels = _n_pages(results.folder, normalised) // _n_pages(results.folder, masks)
+        page = _page(results.folder, normalised, int(row.page) * n_channels)
         # Thresholds are held against the annotation where both are: at the centres of its pixels.
         at = [
             np.floor((np.arange(int(to)) + 0.5) * size / int(to)).astype(int)
