@@ -108,6 +108,11 @@ class LazyPage:
         return block
 
 
+def block_rows(page: Page) -> int:
+    """How many rows of a page are best taken at once: those of its blocks."""
+    return getattr(page, "block_rows", 1)
+
+
 def strip_rows(page: Page, multiple: int = 1) -> int:
     """How many rows of a page make a strip: a multiple of a number, of about `STRIP_BYTES`."""
     row_bytes = max(1, math.prod(page.shape[1:]) * page.dtype.itemsize)
@@ -122,7 +127,7 @@ def spans(page: Page, multiple: int = 1) -> Iterator[slice]:
     >>> list(spans(np.zeros((5, 2**22), np.uint8), multiple=2))
     [slice(0, 4, None), slice(4, 5, None)]
     """
-    step = strip_rows(page, max(multiple, getattr(page, "block_rows", 1)))
+    step = strip_rows(page, max(multiple, block_rows(page)))
     for top in range(0, page.shape[0], step):
         yield slice(top, min(top + step, page.shape[0]))
 
@@ -150,8 +155,11 @@ def mapped(
     """
     if isinstance(page, np.ndarray):
         return function(page)
-    block = getattr(page, "block_rows", 1)
-    return LazyPage(shape, dtype, lambda top, end: function(np.asarray(page[top:end])), block)
+
+    def rows_of(top: int, end: int) -> np.ndarray:
+        return function(np.asarray(page[top:end]))
+
+    return LazyPage(shape, dtype, rows_of, block_rows(page))
 
 
 def in_memory(page: Page) -> Page:

@@ -108,7 +108,7 @@ def _grey_levels(recording: Recording) -> Recording:
 
 def read_annotation(
     path: str, key: str = "", frame: int = NO_FRAME, by_colour: bool = True
-) -> np.ndarray:
+) -> Page:
     """Read one mask as it was drawn: (rows, columns), or with grey + alpha, RGB or RGBA channels.
 
     Of a picture with a palette the colours, or else their numbers.
@@ -119,19 +119,23 @@ def read_annotation(
         If the file is damaged or of an unknown format.
     """
     recording = _read(path, key, frame)
-    pixels = np.asarray(recording.pixels)
+    pixels = recording.pixels
     if recording.palette is not None:
-        colours = recording.palette.colours
-        numbers = np.asarray(recording.palette.numbers)
-        pixels = colours[numbers] if by_colour else numbers
+        pixels, colours = recording.palette
+        if by_colour:
+            shape = (*pixels.shape, colours.shape[1])
+            pixels = mapped(pixels, lambda numbers: colours[numbers], shape, colours.dtype)
     if pixels.dtype == bool:
-        return pixels.astype(np.uint8)
+        return mapped(pixels, lambda strip: strip.astype(np.uint8), pixels.shape, np.uint8)
     if pixels.dtype.kind == "f":
         # ImageJ has no integers of 32 bits.
-        broken = int((~np.isfinite(pixels) | (pixels != np.trunc(pixels))).sum())
+        broken = sum(
+            int((~np.isfinite(strip) | (strip != np.trunc(strip))).sum())
+            for strip in strips(pixels)
+        )
         if broken:
             raise UnreadableFile(f"a {pixels.dtype} mask: {broken} px are no whole numbers")
-        return pixels.astype(np.int64)
+        return mapped(pixels, lambda strip: strip.astype(np.int64), pixels.shape, np.int64)
     if pixels.dtype.kind not in "ui":
         raise UnreadableFile(f"a mask of type {pixels.dtype} holds no class values")
     return pixels
