@@ -111,8 +111,8 @@ def _ome_channels(pixels: ElementTree.Element) -> list[str]:
         if "IFD" not in block.attrib and "FirstC" not in block.attrib:
             continue
         page, channel = (int(block.get(name, 0)) for name in ("IFD", "FirstC"))
-        for more in range(int(block.get("PlaneCount", 1))):
-            by_page[page + more] = names[channel + more] if channel + more < len(names) else ""
+        for more, name in enumerate(names[channel:][: int(block.get("PlaneCount", 1))]):
+            by_page[page + more] = name
     return [by_page[page] for page in sorted(by_page)]
 
 
