@@ -1,8 +1,8 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -12,6 +12,7 @@ import pandas as pd
 
 from tessera.channels import in_columns, named
 from tessera.conditions import CONDITION, Condition, remarks
+from tessera.crops import COLUMNS, cut_off
 from tessera.digests import changed_files, digest
 from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
@@ -97,30 +98,41 @@ def _read(
         except UnreadableFile as error:
             problems.append(Problem(micrograph, own[0]["path"], str(error)))
             continue
+        of_each = own if len(own) > 1 else own * len(taken)
         first, page = taken[0], len(known.records) * len(taken)
         known.landmarks.append(landmarks(first.pixels, first.pixel_size_nm).assign(page=page))
-        of_each = own if len(own) > 1 else own * len(taken)
-        row, *others = map(_said, of_each, taken)
-        record = {
-            "micrograph": micrograph,
-            "page": page,
-            "rows": first.pixels.shape[0],
-            "columns": first.pixels.shape[1],
-            "dtype": row["dtype"],
-            "pixel_size_nm": first.pixel_size_nm,
-            **row,
-            "pixels_sha256": _digest_of([channel.pixels_sha256 for channel in taken]),
-            "fingerprint": fingerprint(first.pixels),
-        }
-        for name, said in zip(names[1:], others, strict=True):
-            record |= in_columns(said, name)
-        known.records.append(record)
+        place = {"micrograph": micrograph, "page": page}
+        known.records.append(place | _row_of(names, taken, map(_said, of_each, taken)))
+        for remark in cut_off(first.crop):
+            LOG.info("%s: %s", micrograph, remark)
         for name, file, channel in zip(names, of_each, taken, strict=True):
             known.add(file, file["sha256"], channel.recording)
             for remark in remarks(channel.condition):
                 LOG.info("%s: %s", f"{micrograph} ({name})" if name else micrograph, remark)
             yield channel.pixels, channel.pixel_size_nm
     raise_if(problems)
+
+
+def _row_of(
+    names: Sequence[str], taken: Sequence[Micrograph], said: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    """What is known of a micrograph: of the first channel, then of the others by their names."""
+    of_first, *of_others = said
+    first = taken[0]
+    row = {
+        "rows": first.pixels.shape[0],
+        "columns": first.pixels.shape[1],
+        "dtype": of_first["dtype"],
+        "pixel_size_nm": first.pixel_size_nm,
+        **of_first,
+        "pixels_sha256": _digest_of([channel.pixels_sha256 for channel in taken]),
+        "fingerprint": fingerprint(first.pixels),
+    }
+    for name, of in zip(names[1:], of_others, strict=True):
+        # All are cut as the first one is.
+        own = {key: value for key, value in of.items() if key not in COLUMNS}
+        row |= in_columns(own, name)
+    return row
 
 
 def _digest_of(sha256: Sequence[str]) -> str:
@@ -133,6 +145,7 @@ def _said(file: dict[str, Any], channel: Micrograph) -> dict[str, Any]:
     return {
         "dtype": channel.pixels.dtype.name,
         **_recorded(channel.recording),
+        **dict(zip(COLUMNS, astuple(channel.crop), strict=True)),
         **_counted(channel.condition),
         "file": Path(file["path"]).name,
         "file_sha256": file["sha256"],

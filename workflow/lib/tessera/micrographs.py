@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tessera.conditions import ALLOW, CONSTANT, Condition, Inspection, faults
+from tessera.crops import Crop, crop_of
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_channels, read_micrograph
 from tessera.readers.recordings import SQUARE
@@ -34,6 +35,8 @@ class Micrograph:
         The sheet's, or else the file's own; NaN where neither says it.
     pixels_sha256 : str
     condition : Condition
+    crop : Crop
+        What was cut off the picture in the file; `pixels` are without it.
     """
 
     recording: Recording
@@ -41,6 +44,7 @@ class Micrograph:
     pixel_size_nm: float
     pixels_sha256: str
     condition: Condition
+    crop: Crop
 
 
 def read_image(files: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> list[Micrograph]:
@@ -52,8 +56,9 @@ def read_image(files: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) 
         path, key and frame of each file that the row names: one, or one a channel;
         pixel_size_nm of the sheet, NaN where it says none.
     settings : mapping
-        Of `ingest`: limits, see `conditions.faults`; inputs, the channels of a micrograph, where
-        it is not one grey picture.
+        Of `ingest`: crop, see `crops.crop_of`, which is that of the first channel for all; limits,
+        see `conditions.faults`; inputs, the channels of a micrograph, where it is not one grey
+        picture.
 
     Returns
     -------
@@ -76,7 +81,8 @@ def read_image(files: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) 
     names = channels or [""]
     _check_shapes(names, [recording.pixels.shape for recording in recordings])
     pixel_size_nm = _pixel_size(names, recordings, first["pixel_size_nm"])
-    taken = [_taken(recording, pixel_size_nm) for recording in recordings]
+    crop = crop_of(recordings[0].pixels, settings["crop"], recordings[0].scanned_rows)
+    taken = [_taken(recording, pixel_size_nm, crop) for recording in recordings]
     if unusable := "; ".join(_faults(names, taken, settings["limits"])):
         raise UnreadableFile(unusable)
     return taken
@@ -123,13 +129,14 @@ def _pixel_size(channels: Sequence[str], recordings: Sequence[Recording], stated
     return stated
 
 
-def _taken(recording: Recording, pixel_size_nm: float) -> Micrograph:
-    pixels, sha256, inspection = native(recording.pixels), hashlib.sha256(), Inspection()
+def _taken(recording: Recording, pixel_size_nm: float, crop: Crop) -> Micrograph:
+    pixels, sha256, inspection = native(crop.of(recording.pixels)), hashlib.sha256(), Inspection()
     # Goes through all of a large file: what is damaged further down is refused here too.
     for strip in strips(pixels):
         sha256.update(strip)
         inspection.add(strip)
-    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), inspection.condition())
+    condition = inspection.condition()
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), condition, crop)
 
 
 def _faults(

@@ -67,6 +67,9 @@ class Recording:
         NaN where the file states none.
     recorded : str
         Date and time in ISO 8601; empty where the file states none, or an ambiguous one.
+    scanned_rows : int
+        Rows of the picture that were scanned, from the top; below them is a data bar. 0 where the
+        file states none.
     metadata : dict
         All that the file says of itself, as JSON holds it.
     palette : Palette, optional
@@ -83,6 +86,7 @@ class Recording:
     magnification: float = UNKNOWN
     recorded: str = ""
     detector: str = ""
+    scanned_rows: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     palette: Palette | None = None
     channels: Sequence[str] = ()
