@@ -31,11 +31,15 @@ def counts_of(results: Results, shard: str, classes: list[str], within: str = ""
     """Counts of each micrograph, method and class of a shard that is predicted in a folder."""
     tables = []
     predicted = f"{within}predictions/{shard}"
+    # Of several channels, a page each, thresholds look at the first.
+    n_pages = [_n_pages(results.folder, f"{of}/{shard}.tif") for of in ("normalised", "masks")]
+    n_channels = n_pages[0] // max(1, n_pages[1])
     for row in read_table(results.folder, f"masks/{shard}.tsv").itertuples(index=False):
         if within and f"{predicted}/{row.micrograph}.mask.tif" not in results.sha256:
             continue  # of another cohort
         true = _page(results.folder, f"masks/{shard}.tif", int(row.page))
-        for method, mask in _predicted(results, shard, row, len(classes), predicted):
+        first = int(row.page) * n_channels
+        for method, mask in _predicted(results, shard, row, len(classes), predicted, first):
             counted = _counted(true, mask, classes, f"{predicted}/{row.micrograph}")
             tables.append(counted.assign(micrograph=row.micrograph, method=method))
     return pd.concat(tables, ignore_index=True)
@@ -58,7 +62,7 @@ def _n_pages(folder: Path, path: str) -> int:
 
 
 def _predicted(
-    results: Results, shard: str, row: Any, n_classes: int, folder: str
+    results: Results, shard: str, row: Any, n_classes: int, folder: str, first_page: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     stem = f"{folder}/{row.micrograph}.mask"
     yield "network", _page(results.folder, f"{stem}.tif", 0)
@@ -68,10 +72,7 @@ def _predicted(
     if n_classes == 2:
         from skimage.filters import threshold_otsu
 
-        # Of several channels, a page each, thresholds look at the first.
-        normalised, masks = f"normalised/{shard}.tif", f"masks/{shard}.tif"
-        n_channels = _n_pages(results.folder, normalised) // _n_pages(results.folder, masks)
-        page = _page(results.folder, normalised, int(row.page) * n_channels)
+        page = _page(results.folder, f"normalised/{shard}.tif", first_page)
         # Thresholds are held against the annotation where both are: at the centres of its pixels.
         at = [
             np.floor((np.arange(int(to)) + 0.5) * size / int(to)).astype(int)

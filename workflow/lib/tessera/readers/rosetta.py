@@ -37,6 +37,7 @@ from tessera.readers.recordings import (
     plain_text,
     positive,
 )
+from tessera.strips import LazyPage
 
 SUFFIX = {"digitalmicrograph": ".dm3", "tia": ".ser", "emd": ".emd", "bruker": ".bcf"}
 SUFFIX |= {"tvips": "_000.tvips"}
@@ -71,7 +72,7 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         data = signal["data"]
         held = Path(path).stat().st_size
         check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
-        pixels = frame_of(data, frame)
+        pixels = _beside(data) if frame == WHOLE and data.ndim == 3 else frame_of(data, frame)
     found = _mapped(signal)
     axes = signal["axes"][-2:]
     return Recording(
@@ -85,6 +86,11 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         plain_text(_detector(signal) or ""),
         plain(signal["original_metadata"]),
     )
+
+
+def _beside(data: Any) -> LazyPage:
+    """All frames as one, of which only the shape is asked for: each is then read by itself."""
+    return LazyPage(data.shape, data.dtype, lambda first, end: np.asarray(data[first:end]))
 
 
 @contextmanager
