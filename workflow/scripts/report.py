@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tessera.channels import n_pages
+from tessera.conditions import CONDITION
+from tessera.crops import COLUMNS
 from tessera.files import open_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report"
 OF_MICROGRAPHS = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
+OF_MICROGRAPHS += [*COLUMNS, *CONDITION]
 PLACEMENT = ("group", "annotated", "use", "fold")
 
 

@@ -73,7 +73,10 @@ class Recording:
     metadata : dict
         All that the file says of itself, as JSON holds it.
     palette : Palette, optional
-        Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
+        Where the file has one: `pixels` are its colours.
+    black : int, optional
+        What black is where the file says that small numbers are bright, so that the grey level of
+        a number is `black` less the number.
     channels : sequence of str
         Names of the channels that a file holds, where it was asked for all of them and names them.
     """
@@ -89,6 +92,7 @@ class Recording:
     scanned_rows: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     palette: Palette | None = None
+    black: int | None = None
     channels: Sequence[str] = ()
 
     @property
