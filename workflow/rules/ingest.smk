@@ -10,6 +10,8 @@ OUTPUTS:
     results/micrographs/{shard}.landmarks.parquet, results/micrographs/{shard}.metadata.json
 """
 
+from tessera.steps import IMAGE_CELLS
+
 
 rule ingest:
     input:
@@ -27,7 +29,7 @@ rule ingest:
     resources:
         **resources_of("ingest"),
     params:
-        rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
+        rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", *IMAGE_CELLS),
         sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
         settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),

@@ -43,6 +43,7 @@ def checks(folder: Path, raw: str | None, threads: int, said: list[str]) -> Iter
         graphs.folds_hold(results),
         graphs.networks_agree(results),
         graphs.raw_files_agree(results),
+        raw_files.none_is_lost(results),
         scores_hold(results, said),
         raw_holds(results, raw, threads, said),
     ):

@@ -90,6 +90,10 @@ class DigestCache:
             self._save()
         return {path: self._known[path][3] for path in states}
 
+    def is_current(self, path: str) -> bool:
+        """Whether a file is still the one that `of` gave the digest of."""
+        return self._known[path][:3] == _state(path)
+
     def _load(self) -> dict[str, tuple[str, str, str, str]]:
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()

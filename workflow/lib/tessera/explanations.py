@@ -26,6 +26,7 @@ IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}
 CHANGED = {
     "predecessor": "another network to start from",
     "kept": "other networks from before a cohort",
+    "quarantined": "what is in quarantine changed",
     "alone": "micrographs of a cohort, or how they are read, changed",
 }
 """Parts of an ancestry that name no product."""
@@ -150,6 +151,8 @@ class Explainer:
         return Cause(f"mask of {{}} {gone_or_come}", micrograph)
 
     def _row_left(self, micrograph: str) -> Cause:
+        if micrograph in self.study.quarantine.names:
+            return Cause("{} is in quarantine now", micrograph)
         known = micrograph in self._annotated
         return self._row_joined(micrograph) if known else Cause("{} left", micrograph)
 
@@ -195,6 +198,8 @@ class Explainer:
         return Cause(f"group {{}} {'moved to' if known else 'joined'} fold {fold}", group)
 
     def _group_left(self, read: str) -> Cause:
+        if read == "quarantine":
+            return Cause("bad files stop the run again")
         return Cause("group {} left", self._placed(read)[0])
 
     def _placed(self, read: str) -> tuple[str, str | None]:

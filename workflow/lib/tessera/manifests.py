@@ -61,9 +61,9 @@ def raw_digests(study: Study) -> dict[str, str]:
     columns = [*study.image_columns, "mask"]
     return {
         raw_name(row["micrograph"], column): study.sha256[row[column]]
-        for row in study.rows[["micrograph", *columns]].to_dict("records")
+        for row in study.sheet_rows[["micrograph", *columns]].to_dict("records")
         for column in columns
-        if row[column]
+        if row[column] in study.sha256
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tessera.pixel_sizes import AUTO
 from tessera.plans import BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.products import COHORT, SCORED, TRAINED
+from tessera.quarantines import Cell, Quarantine
 from tessera.recollections import keep, recall, recall_rows
 from tessera.schemas import CONFIG, MICROGRAPHS, faults
 from tessera.studies import WHOLE, Study
@@ -30,6 +31,7 @@ from tessera.studies import WHOLE, Study
 KEPT = Path(".snakemake/tessera")
 DIGESTS = KEPT / "digests.tsv"
 LINEAGES = KEPT / "lineages.tsv"
+VERDICTS = KEPT / "verdicts.jsonl"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
 BEFORE = f"results/{COHORT}"
@@ -66,12 +68,20 @@ def prepared(config: dict[str, Any]) -> Study:
     plan = plan_so_far()
     _check_config(config, plan)
     rows, placed = recall_rows(config, KEPT) or (_rows(config), None)
-    raise_if(_missing(rows))
+    missing = _missing(rows)
+    if config["ingest"]["on_bad_file"] == "stop":
+        raise_if(missing.values())
+    raise_if(problem for (_, column), problem in missing.items() if column == "label")
     rows["label"] = _labels(rows)
+    absent = {problem.path for problem in missing.values()}
     columns = (*image_columns(rows), "mask")
     paths = [path for column in columns for path in rows[column].tolist() if path]
-    sha256 = DigestCache(DIGESTS).of(paths)
-    study = Study(rows, config["sheet"], config, sha256, code_version, plan, placed)
+    digests = DigestCache(DIGESTS)
+    sha256 = digests.of([path for path in paths if path not in absent])
+    quarantine = _quarantine(rows, missing, sha256, digests, config)
+    left = quarantine.left(rows)
+    known = (config["sheet"], config, sha256, code_version, plan, placed)
+    study = Study(left, *known, quarantine=quarantine)
     raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
@@ -178,15 +188,35 @@ def _of_cohorts(rows: pd.DataFrame, highest: int | str, sheet: str) -> pd.DataFr
     return rows[rows["cohort"] <= highest].reset_index(drop=True)
 
 
-def _missing(rows: pd.DataFrame) -> list[Problem]:
-    problems = []
+def _quarantine(
+    rows: pd.DataFrame,
+    missing: Mapping[Cell, Problem],
+    sha256: Mapping[str, str],
+    digests: DigestCache,
+    config: dict[str, Any],
+) -> Quarantine:
+    """The rows whose files are missing, or refused by whoever would read them."""
+    if config["ingest"]["on_bad_file"] == "stop":
+        return Quarantine()
+    from tessera.verdicts import VerdictCache, refused
+
+    reasons = {cell: problem.what for cell, problem in missing.items()}
+    known = VerdictCache(VERDICTS, config)
+    return Quarantine.from_rows(
+        rows, reasons | refused(rows, sha256, config, known, digests.is_current)
+    )
+
+
+def _missing(rows: pd.DataFrame) -> dict[Cell, Problem]:
+    """What is wrong with each cell whose file is not there."""
+    problems = {}
     containers = rows["label"].where(rows["label_key"] != "", "")
     named = {column: rows[column] for column in (*image_columns(rows), "mask")}
     for column, paths in {**named, "label": containers}.items():
         present = {path: _is_there(path) for path in paths.unique() if path}
         absent = rows.loc[[not present.get(path, True) for path in paths]]
-        cells = zip(absent["micrograph"], absent[column], strict=True)
-        problems += [Problem(name, path, f"this {column} is missing") for name, path in cells]
+        for name, path in zip(absent["micrograph"], absent[column], strict=True):
+            problems[name, column] = Problem(name, path, f"this {column} is missing")
     return problems
 
 
@@ -223,6 +253,9 @@ def _untrainable(study: Study) -> Iterator[Problem]:
     for fold in study.fold_names or [WHOLE]:
         if not study.training_shards(fold):
             what = "no row with a mask that is not `use: test`: there is nothing to learn from"
+            if study.quarantine.reasons:
+                what = f"fold {fold}: {what}, but for what is in quarantine"
+                yield from study.quarantine.problems
             yield Problem("train", study.sheet, what)
 
 
@@ -257,7 +290,9 @@ def _with_kept(study: Study) -> Study:
         if Path(f"results/{NETWORK_FILE.format(seed=seed, fold=fold)}").is_file()
     }
     now = due(study, trained, _text(f"results/{SUMMARISED}"))
-    return study if now is None else study.of(study.rows, kept={**kept, now.cohort: now})
+    if now is None:
+        return study
+    return study.of(study.rows, {**kept, now.cohort: now}, study.quarantine)
 
 
 def _kept_so_far() -> Iterator[Kept]:

@@ -21,6 +21,7 @@ from tessera.cohorts import Kept
 from tessera.digests import code_version, digest, file_digest, modules_version
 from tessera.files import write_text, written_atomically
 from tessera.plans import Plan
+from tessera.quarantines import Quarantine
 from tessera.schemas import MICROGRAPHS
 from tessera.studies import Study
 
@@ -32,13 +33,15 @@ DIGEST_OF = "sha256 of "
 def keep(study: Study, folder: str | Path) -> None:
     """Leave a study in a folder, in place of the one that was there."""
     folder = Path(folder)
+    rows = study.sheet_rows
     columns = (*study.image_columns, "mask")
-    digests = {f"{DIGEST_OF}{column}": study.rows[column].map(study.sha256) for column in columns}
-    rows = study.rows.assign(**digests)
+    digests = {f"{DIGEST_OF}{column}": rows[column].map(study.sha256) for column in columns}
+    rows = rows.assign(**digests)
     rest = {
         "key": _key(study.config),
         "read_by": _read_by(),
         "folds": study.folds.reset_index().to_dict("list"),
+        "quarantined": [[*cell, why] for cell, why in study.quarantine.reasons.items()],
         "kept": [_plain(of) for of in study.kept.values()],
         "lineages": [[list(of), study.lineage(*of)] for of in study.products],
     }
@@ -57,10 +60,12 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
     rows, rest = found
     sha256 = {}
     for name in _digests_in(rows):
-        paths = rows[name.removeprefix(DIGEST_OF)]
-        sha256 |= dict(zip(paths.tolist(), rows.pop(name).tolist(), strict=True))
+        paths = rows[name.removeprefix(DIGEST_OF)].tolist()
+        pairs = zip(paths, rows.pop(name).tolist(), strict=True)
+        sha256 |= {path: known for path, known in pairs if isinstance(known, str)}
+    quarantine = Quarantine.from_rows(rows, _reasons(rest))
     return Study(
-        rows,
+        quarantine.left(rows),
         config["sheet"],
         config,
         sha256,
@@ -68,6 +73,7 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         plan,
         placed=_folds(rest),
         kept={of["cohort"]: _kept(**of) for of in rest["kept"]},
+        quarantine=quarantine,
         _lineages={tuple(of): lineage for of, lineage in rest["lineages"]},
     )
 
@@ -98,6 +104,10 @@ def _load(config: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, dict[str,
 
 def _digests_in(rows: pd.DataFrame) -> list[str]:
     return [column for column in rows if column.startswith(DIGEST_OF)]
+
+
+def _reasons(rest: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(micrograph, column): why for micrograph, column, why in rest["quarantined"]}
 
 
 def _folds(rest: dict[str, Any]) -> pd.DataFrame:
