@@ -11,7 +11,7 @@ import tifffile
 import annotate
 import ingest
 from builders import config
-from tessera import annotations, crops, micrographs
+from tessera import annotations, crops, digests, micrographs
 from tessera.classes import ClassTable
 from tessera.digests import file_digest
 from tessera.files import write_table
@@ -254,6 +254,26 @@ def test_bad_files_stop_the_run_unless_the_config_says_otherwise(folder):
         ("gone", "this image is missing"),
     ]
     assert not VERDICTS.exists()
+
+
+def test_what_the_system_will_not_read_is_bad_too(folder, monkeypatch):
+    Path("locked.tif").write_bytes(Path("good.tif").read_bytes() + b"another")
+    sheet(locked=("locked.tif", "good.mask.tif"))
+    read = digests.file_digest
+
+    def denied(path):
+        if path == "locked.tif":
+            raise PermissionError(13, "Permission denied", path)
+        return read(path)
+
+    monkeypatch.setattr(digests, "file_digest", denied)
+    why = "cannot be read: Permission denied"
+    assert study_of().quarantine.reasons == {("locked", "image"): why}
+    with pytest.raises(BadInput, match=f"locked: locked.tif: {why}"):
+        study_of(ingest={"on_bad_file": "stop"})
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert study_of().quarantine.names == set()
 
 
 def test_where_nothing_is_left_to_learn_from_the_run_stops_with_all_reasons(folder):

@@ -17,6 +17,7 @@ from tessera.ancestries import Ancestry
 from tessera.channels import split_column
 from tessera.lineages import Record, record_of
 from tessera.pixel_sizes import AUTO
+from tessera.plans import OPEN
 from tessera.studies import Study
 
 NAMES_SHOWN = 8
@@ -242,7 +243,8 @@ def changed_settings(step: str, then: dict[str, Any], now: dict[str, Any]) -> It
     """
     for key in sorted(then.keys() | now.keys()):
         old, new = then.get(key), now.get(key)
-        if old not in (new, AUTO):
+        was_open = old == AUTO and step in OPEN
+        if old != new and not was_open:
             yield Cause("config changed, {}", f"{step}: {key}: {old}, now {new}")
 
 

@@ -31,7 +31,7 @@ from tessera.studies import WHOLE, Study
 KEPT = Path(".snakemake/tessera")
 DIGESTS = KEPT / "digests.tsv"
 LINEAGES = KEPT / "lineages.tsv"
-VERDICTS = KEPT / "verdicts.jsonl"
+VERDICTS = KEPT / "verdicts.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
 BEFORE = f"results/{COHORT}"
@@ -68,17 +68,18 @@ def prepared(config: dict[str, Any]) -> Study:
     plan = plan_so_far()
     _check_config(config, plan)
     rows, placed = recall_rows(config, KEPT) or (_rows(config), None)
+    stops = config["ingest"]["on_bad_file"] == "stop"
     missing = _missing(rows)
-    if config["ingest"]["on_bad_file"] == "stop":
-        raise_if(missing.values())
-    raise_if(problem for (_, column), problem in missing.items() if column == "label")
+    raise_if(problem for (_, column), problem in missing.items() if stops or column == "label")
     rows["label"] = _labels(rows)
     absent = {problem.path for problem in missing.values()}
     columns = (*image_columns(rows), "mask")
     paths = [path for column in columns for path in rows[column].tolist() if path]
     digests = DigestCache(DIGESTS)
     sha256 = digests.of([path for path in paths if path not in absent])
-    quarantine = _quarantine(rows, missing, sha256, digests, config)
+    missing |= _problems(rows, digests.unreadable)
+    raise_if(missing.values() if stops else [])
+    quarantine = Quarantine() if stops else _quarantine(rows, missing, sha256, digests, config)
     left = quarantine.left(rows)
     known = (config["sheet"], config, sha256, code_version, plan, placed)
     study = Study(left, *known, quarantine=quarantine)
@@ -196,8 +197,6 @@ def _quarantine(
     config: dict[str, Any],
 ) -> Quarantine:
     """The rows whose files are missing, or refused by whoever would read them."""
-    if config["ingest"]["on_bad_file"] == "stop":
-        return Quarantine()
     from tessera.verdicts import VerdictCache, refused
 
     reasons = {cell: problem.what for cell, problem in missing.items()}
@@ -209,14 +208,23 @@ def _quarantine(
 
 def _missing(rows: pd.DataFrame) -> dict[Cell, Problem]:
     """What is wrong with each cell whose file is not there."""
-    problems = {}
     containers = rows["label"].where(rows["label_key"] != "", "")
+    problems: dict[Cell, Problem] = {}
     named = {column: rows[column] for column in (*image_columns(rows), "mask")}
     for column, paths in {**named, "label": containers}.items():
-        present = {path: _is_there(path) for path in paths.unique() if path}
-        absent = rows.loc[[not present.get(path, True) for path in paths]]
-        for name, path in zip(absent["micrograph"], absent[column], strict=True):
-            problems[name, column] = Problem(name, path, f"this {column} is missing")
+        absent = {path for path in paths.unique() if path and not _is_there(path)}
+        what = f"this {column} is missing"
+        problems |= _problems(rows, dict.fromkeys(absent, what), column)
+    return problems
+
+
+def _problems(rows: pd.DataFrame, faults: Mapping[str, str], *columns: str) -> dict[Cell, Problem]:
+    """What is wrong with each cell, from what is wrong with files by their path."""
+    problems: dict[Cell, Problem] = {}
+    for column in columns or (*image_columns(rows), "mask"):
+        bad = rows[rows[column].isin(faults.keys())] if faults else rows[:0]
+        for name, path in zip(bad["micrograph"], bad[column], strict=True):
+            problems[name, column] = Problem(name, path, faults[path])
     return problems
 
 

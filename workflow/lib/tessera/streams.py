@@ -20,7 +20,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from tessera.files import map_page, resolution, written_atomically
+from tessera.files import map_page, map_pages, resolution, written_atomically
+from tessera.strips import is_small
 
 TILE_PX = 128
 """Side of a tile of what is written: the finest step in which parts can follow the memory."""
@@ -41,22 +42,26 @@ class StreamedPage:
     page : int
     n_pages : int
         How many pages from there on, of one shape, are read as one of so many inputs.
+    descriptor : int, optional
+        Of the file, where it is open already.
 
     Examples
     --------
     `page[..., 100:356, 0:256]` is an array of (256, 256), or of (inputs, 256, 256).
     """
 
-    def __init__(self, path: str | Path, page: int, n_pages: int = 1) -> None:
+    def __init__(
+        self, path: str | Path, page: int, n_pages: int = 1, descriptor: int | None = None
+    ) -> None:
         mapped = [map_page(path, number) for number in range(page, page + n_pages)]
         first = mapped[0]
         self.shape = first.shape if n_pages == 1 else (n_pages, *first.shape)
-        self.dtype = first.dtype
+        self.dtype, self.ndim, self._name = first.dtype, len(self.shape), str(path)
         # A page may itself hold several planes, one after the other.
         plane_bytes = math.prod(first.shape[-2:]) * first.dtype.itemsize
         planes = range(math.prod(first.shape[:-2]))
         self._offsets = [of.offset + plane * plane_bytes for of in mapped for plane in planes]
-        self._name, self._descriptor = str(path), os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY) if descriptor is None else descriptor
 
     def __enter__(self) -> StreamedPage:
         return self
@@ -84,6 +89,23 @@ class StreamedPage:
             if not n_bytes:
                 raise OSError(f"{self._name}: ends before byte {offset + len(wanted)}")
             wanted, offset = wanted[n_bytes:], offset + n_bytes
+
+
+def windowed_pages(path: str | Path, pages: Sequence[int]) -> list[np.ndarray | StreamedPage]:
+    """Pages of an uncompressed TIFF whose windows are read for as long as the process lives.
+
+    Small ones are mapped into memory; large ones are not, since windows all over them would sooner
+    or later hold the whole. The file is opened once for those, and once for these.
+    """
+    mapped = map_pages(path, pages)
+    large = [not is_small(page.shape, page.dtype) for page in mapped]
+    if not any(large):
+        return mapped
+    descriptor = os.open(path, os.O_RDONLY)
+    return [
+        StreamedPage(path, int(number), descriptor=descriptor) if is_large else page
+        for number, page, is_large in zip(pages, mapped, large, strict=True)
+    ]
 
 
 class TileSink:

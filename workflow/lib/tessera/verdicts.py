@@ -60,7 +60,7 @@ class Verdict:
     def parse(cls, text: str) -> Verdict | None:
         """The verdict that a text stands for; None if it is damaged."""
         if text.startswith("!"):
-            return cls(reason=text[1:])
+            return cls(reason=text[1:]) if text[1:] else None
         if not TAKEN.fullmatch(text):
             return None
         rows, columns, *crop = map(int, text.split())
