@@ -121,7 +121,8 @@ class Inspection:
             self._highest.add(strip)
 
     def _count_rows(self, strip: np.ndarray) -> None:
-        constant = (strip == strip[:, :1]).all(axis=1)
+        constant = strip[:, 0] == strip[:, -1]
+        constant[constant] = (strip[constant] == strip[constant, :1]).all(axis=1)
         for row, is_constant in zip(strip, constant.tolist(), strict=True):
             key = hashlib.blake2b(row, digest_size=16).digest()
             self._dead_rows += is_constant or key in self._seen

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tessera.conditions import ALLOW, CONSTANT, Condition, Inspection, faults
-from tessera.crops import Crop, crop_of
+from tessera.crops import Crop
+from tessera.data_bars import crop_of
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_channels, read_micrograph
 from tessera.readers.recordings import SQUARE
@@ -56,9 +57,9 @@ def read_image(files: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) 
         path, key and frame of each file that the row names: one, or one a channel;
         pixel_size_nm of the sheet, NaN where it says none.
     settings : mapping
-        Of `ingest`: crop, see `crops.crop_of`, which is that of the first channel for all; limits,
-        see `conditions.faults`; inputs, the channels of a micrograph, where it is not one grey
-        picture.
+        Of `ingest`: crop, see `data_bars.crop_of`, which is that of the first channel for all;
+        limits, see `conditions.faults`; inputs, the channels of a micrograph, where it is not one
+        grey picture.
 
     Returns
     -------

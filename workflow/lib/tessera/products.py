@@ -225,7 +225,7 @@ STEPS: dict[str, Step] = {
     "annotate": Step(
         _shards("annotated"),
         ANNOTATED,
-        lambda study, names: _of(filter(study.draws_regions, names.values()), TABLE),
+        lambda study, names: _of(filter(study.needs_micrographs, names.values()), TABLE),
         raw=_raw("mask"),
     ),
     "normalise": Step(

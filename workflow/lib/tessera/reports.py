@@ -106,8 +106,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": settings["title"],
         "classes": class_colours(classes),
-        "validation": quarantine(tables.quarantine, folds)
-        + validation(folds, settings["study"]["split"], seeds)
+        "validation": validation(folds, settings["study"]["split"], seeds)
+        + quarantine(tables.quarantine, folds)
         + calibration(tables.micrographs),
         "facts": facts(folds, tables.micrographs, networks, tables.quarantine),
         "quarantine": most_missed(tables.quarantine, folds).to_dict("records"),

@@ -25,7 +25,7 @@ import rsciio
 
 from tessera.frames import WHOLE
 from tessera.readers.arrays import frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.headers import check_bcf, check_ser
 from tessera.readers.recordings import (
     Recording,
@@ -71,7 +71,9 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         signal = _chosen(pictures, key)
         data = signal["data"]
         held = Path(path).stat().st_size
-        check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
+        claimed = bytes_of(data.shape[-2:], data.dtype.itemsize)
+        check_claim(claimed, held, plugin in COMPRESSED)
+        check_whole(claimed)
         pixels = _beside(data) if frame == WHOLE and data.ndim == 3 else frame_of(data, frame)
     found = _mapped(signal)
     axes = signal["axes"][-2:]

@@ -15,11 +15,11 @@ import tifffile
 
 from tessera.frames import NO_FRAME, WHOLE
 from tessera.readers.arrays import frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import Palette, Recording, UnreadableFile, plain
 from tessera.readers.tiff_tags import known
 from tessera.strips import LazyPage, Page, mapped
-from tessera.tiff_pages import page_of
+from tessera.tiff_pages import at_once, page_of
 
 UNCOMPRESSED = 1
 LAYOUT = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts", "JPEGTables"}
@@ -116,6 +116,7 @@ def _check_segments(page: tifffile.TiffPage, size: int) -> None:
     check_claim(claimed, min(sum(lengths), size), compressed)
     if not compressed:
         _check_strips(page, claimed)
+    check_whole(*at_once(page))
     # tifffile makes one of the strips of a contiguous page.
     needed = 1 if page.is_contiguous else math.prod(page.chunked)
     if len(offsets) != len(lengths) or len(offsets) < needed:

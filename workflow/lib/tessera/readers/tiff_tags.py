@@ -34,6 +34,7 @@ PRINTED_NM = 1e4
 the specimen, in whatever unit they are written."""
 ZEISS, FEI, SIS, TVIPS = 34118, (34680, 34682), 33560, 37706
 DM_UNITS, DM_SIZES = (65004, 65003), (65010, 65009)
+TESCAN, THUMBNAIL_END = 50431, b"\xff\xd9"
 TVIPS_DIFFRACTION = 3
 
 
@@ -205,6 +206,22 @@ def _tvips(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
     }
 
 
+def _tescan(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
+    """TESCAN's lines of `name=value` after a thumbnail, lengths in m."""
+    lines = _tag(page, TESCAN).rpartition(THUMBNAIL_END)[2].decode("latin-1")
+    said = dict(re.findall(r"^\W*(\w+)=(.*?)\W*$", lines, re.MULTILINE))
+    strip = number(said.get("ImageStripSize"))
+    return {
+        "pixel_sizes_nm": tuple(nanometres(said.get(f"PixelSize{axis}"), "m") for axis in "YX"),
+        "instrument": plain_text(said.get("Device", "")),
+        "voltage_kv": positive(said.get("HV"), 1e-3),
+        "magnification": positive(said.get("Magnification")),
+        "recorded": iso_date(f"{said.get('Date', '')} {said.get('Time', '')}"),
+        "detector": plain_text(said.get("Detector", "")),
+        "scanned_rows": page.imagelength - int(strip) if 0 <= strip < page.imagelength else 0,
+    }
+
+
 def _jeol(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
     """JEOL's TEM reports, in XML; the resolution is that of the screen, so many times enlarged."""
     root = ElementTree.fromstring(_description(file, page).strip(" \r\n\t\0\1"))
@@ -263,6 +280,7 @@ MAKERS: list[tuple[Callable[..., bool], Callable[..., Known]]] = [
     (_has(ZEISS), _zeiss),
     (_has(SIS), _sis),
     (_has(TVIPS), _tvips),
+    (lambda file, page: b"PixelSizeX=" in (_tag(page, TESCAN) or b""), _tescan),
     (_describes(r"<TemReporter\b"), _jeol),
     (_describes(r"\A[\s\0]*\[SemImageFile\]"), _hitachi),
     (_describes(r"<(\w+:)?OME\b"), _ome),

@@ -22,7 +22,7 @@ from zarr.storage import LocalStore, ZipStore
 from tessera.folders import folder_size
 from tessera.frames import WHOLE
 from tessera.readers.arrays import asked, axes_of, part_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, number, plain
 from tessera.strips import Page, mapped
 
@@ -154,6 +154,7 @@ def _check(node: dict[str, Any], held: int) -> None:
     chunks = node["chunk_grid"]["configuration"]["chunk_shape"] if is_new else node["chunks"]
     for shape in (chunks, node["shape"] if len(node["shape"]) < 3 else node["shape"][-2:]):
         check_claim(bytes_of(shape, dtype.itemsize), held, True)
+    check_whole(bytes_of(chunks, dtype.itemsize), "one of its chunks")
 
 
 def _codecs(node: Any) -> Iterator[str]:
