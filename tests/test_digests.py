@@ -187,6 +187,15 @@ def test_a_change_of_what_is_not_imported_is_not_seen(version):
     assert version(lib_unrelated="x = 2\n") == version()
 
 
+def test_a_change_of_what_only_names_types_is_not_seen(version):
+    text = "if TYPE_CHECKING:\n    from tessera import unrelated\n"
+    text += FILES["lib/second.py"]
+    before = version(lib_second=text)
+    assert version(lib_second=text, lib_unrelated="x = 2\n") == before
+    run = text.replace("TYPE_CHECKING", "not TYPE_CHECKING")
+    assert version(lib_second=run, lib_unrelated="x = 2\n") != version(lib_second=run)
+
+
 def test_every_script_has_a_version_of_its_own():
     scripts = [path.name for path in digests.SCRIPTS.glob("*.py")]
     assert len({code_version(script) for script in scripts}) == len(scripts) > 0

@@ -99,8 +99,8 @@ def verbatim(settings):
     return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
-def raw_files(column):
-    return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
+def raw_files(kind):
+    return lambda wildcards: sorted({path for *_, path in study.raw_cells(wildcards.shard, kind)})
 
 
 def drawn_on(wildcards):
@@ -238,7 +238,8 @@ def asked_of_training(name):
 
 def asked_of_calibration(wildcards, input, attempt):
     settings = known_by_now("calibrate")
-    needed = memory_mb(*(settings[key] for key in ("size_px", "channels", "batch")))
+    asked = (settings[key] for key in ("size_px", "channels", "batch"))
+    needed = memory_mb(*asked, n_inputs=settings.get("n_inputs", 1))
     return max(config["resources"]["default"]["mem_mb"], attempt * 3 * needed // 2)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from tessera.crops import COLUMNS, Crop, cut_off
 
-CONSTANT, REFUSE = "constant", "refuse"
+CONSTANT, REFUSE, ALLOW = "constant", "refuse", "allow"
 CONDITION = ("lowest", "highest", "lowest_px", "highest_px", "dead_rows", "dead_columns")
 """What a table of micrographs holds of a condition, in columns of these names."""
 

@@ -200,15 +200,26 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def imported_modules(tree: ast.Module) -> list[str]:
-    """Modules of this library that a source imports, as paths in it without their suffix."""
+    """Modules of this library that a source imports, as paths in it without their suffix.
+
+    Not those that only name types: nothing of them is run.
+    """
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     ours = (name.split(".")[1:] for name in names if name.startswith("tessera."))
     return sorted({module for parts in ours for module in _modules(parts)})
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All of a source but what stands under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _run(node)
 
 
 def _modules(parts: list[str]) -> Iterator[str]:

@@ -97,7 +97,24 @@ def _ome(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
         "instrument": _model(microscope),
         "detector": _model(detector),
         "recorded": "" if date is None else iso_date(date.text),
+        "channels": () if pixels is None else tuple(_ome_channels(pixels)),
     }
+
+
+def _ome_channels(pixels: ElementTree.Element) -> list[str]:
+    """Names of the channels by page, of a picture that is nothing but channels; none otherwise."""
+    names = [channel.get("Name", "") for channel in pixels.findall("{*}Channel")]
+    sides = [pixels.get(f"Size{axis}", "") for axis in "CZT"]
+    if sides != [str(len(names)), "1", "1"] or not all(names):
+        return []
+    by_page = dict(enumerate(names))
+    for block in pixels.findall("{*}TiffData"):
+        if "IFD" not in block.attrib and "FirstC" not in block.attrib:
+            continue
+        page, channel = (int(block.get(name, 0)) for name in ("IFD", "FirstC"))
+        for more, name in enumerate(names[channel:][: int(block.get("PlaneCount", 1))]):
+            by_page[page + more] = name
+    return [by_page[page] for page in sorted(by_page)]
 
 
 def _model(part: ElementTree.Element | None) -> str:
