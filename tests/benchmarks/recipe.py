@@ -4,8 +4,9 @@
         --study config/studies/superalloy.yaml --steps 600 --seeds 0 1 2
 
 Every network learns from the same tiles, cut by the workflow, and is scored on the micrographs that
-the fold holds out. Parts that were tried and not kept live here and nowhere else. Rows that the
-table has already are not run again. A process takes one core; several may share the work by seed.
+the fold holds out. `--normalise` gives all of them other grey levels. Parts that were tried and not
+kept live here and nowhere else. Rows that the table has already are not run again. A process takes
+one core; several may share the work by seed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ COLUMNS = ["dataset", "fold", "part", "seed", "steps", "mean_iou", "pooled_iou",
 COLUMNS += ["seconds"]
 KEY = COLUMNS[:5]
 KEPT = "as planned"
+GREY = {
+    "z-score": {},
+    "polynomial": {"flatten": {"surface": "polynomial"}},
+    "gaussian": {"flatten": {"surface": "gaussian"}},
+    "clahe": {"method": "clahe"},
+    "none": {"method": "none"},
+    "group": {"by": "group"},
+}
+"""What the config may say of grey levels."""
 AVERAGED = "averaged weights"
 DECAY = 0.99
 """Of the moving average of the weights; less in the first steps."""
@@ -341,31 +351,34 @@ def main() -> None:
     parser.add_argument("--fold", help="name; the first one by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", help="names; all by default")
+    parser.add_argument("--normalise", choices=GREY, default="z-score")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "recipe.tsv")
     said = parser.parse_args()
     prepare_process(1)
     sheet, out = find_sheet(said.sheet), said.out.resolve()
-    work = out.parent / "recipe" / sheet.parent.name / sheet.stem
+    grey = "" if said.normalise == "z-score" else f" ({said.normalise})"
+    work = out.parent / "recipe" / sheet.parent.name / f"{sheet.stem}{grey}"
     study = read_study(sheet, said.study.resolve(), work)
     fold = said.fold or study.fold_names[0]
     comparison = Comparison(study, said.study.resolve(), fold, 1, work, out.parent / "logs")
-    prepare(comparison)
+    prepare(comparison, GREY[said.normalise])
     planned = Plan.parse((work / "results/plan.yaml").read_text(encoding="utf-8"))
     recipe = recipe_of({step: study.settings(step, planned) for step in ("tile", "train")})
     for name in said.parts or parts_of(recipe):
         for seed in said.seeds:
-            key = (comparison.dataset, fold, name, seed, said.steps)
+            key = (comparison.dataset, fold, f"{name}{grey}", seed, said.steps)
             if is_known(read_rows(out, COLUMNS), KEY, key):
                 continue
             run = Run(seed, fold, "cpu", "bf16", 1, "")
             rows = pd.DataFrame(rows_of(name, recipe, run, study, work, said.steps))
-            rows = rows.assign(dataset=comparison.dataset, fold=fold)[COLUMNS]
+            rows = rows.assign(dataset=comparison.dataset, fold=fold, part=rows["part"] + grey)
+            rows = rows[COLUMNS]
             append_rows(out, rows)
             print(rows.to_string(index=False, header=False), flush=True)
     print(summary(read_rows(out, COLUMNS)).to_string())
 
 
-def prepare(comparison: Comparison) -> None:
+def prepare(comparison: Comparison, grey: Mapping[str, Any]) -> None:
     """Let the workflow cut the tiles of the fold and normalise what it holds out."""
     study, fold = comparison.study, comparison.fold
     learnt, held_out = study.training_shards(fold), test_shards(study, fold)
@@ -375,7 +388,7 @@ def prepare(comparison: Comparison) -> None:
     ]
     if not all((comparison.work / target).is_file() for target in targets):
         # Here what is predicted is scored on the grid that it is predicted on.
-        said = {"device": "cpu", "normalise": {"pixel_size_nm": "keep"}}
+        said = {"device": "cpu", "normalise": {"pixel_size_nm": "keep", **grey}}
         snakemake(comparison, said, targets)
 
 
