@@ -83,6 +83,8 @@ def test_one_scale_for_a_group(study):
     study.join("a-3", cohort=0, labelled=False)
     own = ["a+unlabelled"]
     assert set(study.plan()) - set(before) == set(jobs(ingest=own, normalise=own, predict=own))
+    read = {f"results/micrographs/a{of}.tif" for of in ("", "+unlabelled")}
+    assert read < study.inputs()["results/normalised/a+unlabelled.tif"]
     study.run("results/normalised/a+unlabelled.tif")
     _, (third,), _ = pages_of(study, "a+unlabelled")
     assert [third[key] for key in same] == [first[key] for key in same]

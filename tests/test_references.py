@@ -5,6 +5,7 @@ from hypothesis import given, settings
 
 from builders import CELLS_OF_STUDY, annotated, random_sheets, study_of
 from grown_studies import FIRST, SECOND, kept_by, study
+from tessera.products import jobs
 from tessera.references import MOST
 
 BY_GROUP = {"normalise": {"by": "group"}}
@@ -85,3 +86,10 @@ def test_a_test_of_kept_networks_depends_on_what_fixes_the_scale_of_its_group(by
     assert later.lineage("prospect", "1", "a") == lineage
     corrected = study(FIRST, SECOND, kept=kept, sha256={"data/a_000.tif": "other"}, **how)
     assert (corrected.lineage("prospect", "1", "a") != lineage) == (by == "group")
+
+
+def test_the_record_of_a_study_says_what_is_read_for_the_scale():
+    of = {job.id: job.reads for job in jobs(study_of(**BY_GROUP))}
+    files = [f"micrographs/{of}.{end}" for of in ("a+unlabelled", "a") for end in ("tif", "tsv")]
+    assert list(of["normalise/a+unlabelled"]) == files
+    assert list(of["normalise/a"]) == files[2:]
