@@ -140,6 +140,21 @@ def test_other_bytes_of_the_same_size_and_time_plan_what_is_made_from_them(study
     assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
 
 
+def test_raw_files_in_another_folder_plan_nothing_and_under_another_name_what_tells_it(study):
+    data, rows = study.folder / "data", study.sheet
+    (data / "moved").mkdir()
+    for path in data.glob("*.tif"):
+        path.rename(data / "moved" / path.name)
+    for column in ("image", "mask"):
+        rows[column] = rows[column].where(rows[column] == "", "moved/" + rows[column])
+    study.write_sheet(rows)
+    assert study.plan() == []
+    (data / "moved/u-1.tif").rename(data / "moved/renamed.tif")
+    study.write_sheet(rows.replace("moved/u-1.tif", "moved/renamed.tif"))
+    own = ["u+unlabelled"]
+    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
+
+
 def test_report_settings_plan_the_report(study):
     study.configure(report={"title": "Another {title}"})
     assert study.plan() == jobs(**REPORTED)

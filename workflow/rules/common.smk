@@ -4,7 +4,7 @@ Reads the config and the sheet, and knows what every job needs before any job ru
 DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     verbatim            settings that may hold braces
-    raw_files           of a shard: what the sheet's column names
+    raw_rows, raw_digests   of a shard: the raw files that the sheet's column names, and how to read them
     of_shards           files of all shards of a kind: annotated, predicted, evaluated, surveyed
     drawn_on            of a shard: what is known of its micrographs, if regions are drawn on them
     of_training_shards  files of all shards that a fold's networks may learn from
@@ -96,8 +96,14 @@ def verbatim(settings):
     return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
-def raw_files(column):
-    return lambda wildcards: sorted(set(study.cells_of(wildcards.shard, column)))
+# A function of `input` makes a param that triggers nothing, here and below: the lineage does, in which
+# all of these are but the folder that a file lies in.
+def raw_rows(column, *more):
+    return lambda wildcards, input: study.raw_rows(wildcards.shard, column, *more)
+
+
+def raw_digests(column):
+    return lambda wildcards, input: study.raw_digests(wildcards.shard, column)
 
 
 def drawn_on(wildcards):
@@ -253,8 +259,8 @@ def plan_itself():
 
 
 def settled(step):
-    # A function of `input` makes a param that triggers nothing: the lineage does. And it is asked
-    # again when the job is due: by then this very run may have made the plan.
+    # A function of `input`, also because it is asked again when the job is due: by then this very run
+    # may have made the plan.
     return lambda wildcards, input: study.settings(step, study.plan or plan_so_far())
 
 

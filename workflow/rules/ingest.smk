@@ -3,7 +3,10 @@ Raw files of a shard into one TIFF, a page a micrograph, with what is known of e
 the landmarks by which `split` finds areas that were recorded twice; and all else that the files say.
 
 INPUTS:
-    the shard's raw files; ancient, because their content decides (param `sha256`), not their time
+    none that Snakemake knows; the shard's raw files, which param `rows` names and `sha256` digests. They
+    are found, hashed and held against the lineage as the run is planned, and against `sha256` as they
+    are read. Declared one by one they cost half of planning a large study, and Snakemake hashes what is
+    declared once more for every output, in the one process that schedules all jobs
 
 OUTPUTS:
     results/micrographs/{shard}.tif, results/micrographs/{shard}.tsv,
@@ -12,8 +15,6 @@ OUTPUTS:
 
 
 rule ingest:
-    input:
-        ancient(raw_files("image")),
     output:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
@@ -27,8 +28,8 @@ rule ingest:
     resources:
         **resources_of("ingest"),
     params:
-        rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", "pixel_size_nm"),
-        sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
+        rows=raw_rows("image", "pixel_size_nm"),
+        sha256=raw_digests("image"),
         lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"

@@ -6,8 +6,8 @@ changed between two runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tessera import cohorts
@@ -30,12 +30,13 @@ cohorts: labelled micrographs of each cohort, where there are several.
 
 
 def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
-    """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
+    """What decides the reading of a shard's files: bytes, names, cells of the sheet; no folders."""
     names = (f"{column}_key", "frame", *more)
     said = (map(str, study.cells_of(shard, name)) for name in names)
-    cells = zip(study.raw_digests(shard, column), *said, strict=True)
+    files = map(os.path.basename, study.cells_of(shard, column))
+    cells = zip(study.raw_digests(shard, column), files, *said, strict=True)
     return {
-        "columns": [column, *names],
+        "columns": [column, "file", *names],
         "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
 
@@ -45,7 +46,7 @@ def _annotations(study: Study, shard: str) -> Ancestry:
     if not study.draws_regions(shard):
         return _raw(study, shard, "mask")
     ancestry = _raw(study, shard, "mask", "image_key")
-    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
+    names = map(os.path.basename, study.cells_of(shard, "image"))
     drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
     for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
         cells.extend(of)

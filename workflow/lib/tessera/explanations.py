@@ -19,7 +19,13 @@ from tessera.pixel_sizes import AUTO
 from tessera.studies import Study
 
 NAMES_SHOWN = 8
-IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}
+IN_WORDS = {
+    "image": "image",
+    "mask": "mask",
+    "pixel_size_nm": "pixel size",
+    "file": "file name",
+    "image_name": "file name",
+}
 """Columns of a row whose change is told by name; of the others, how it is read has changed."""
 
 CHANGED = {
