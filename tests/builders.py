@@ -1,5 +1,6 @@
 """What several test files build: sheets, expanded rows, micrographs."""
 
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import yaml
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from tessera import schemas, sheets
+from tessera import schemas, sheets, strips
 from tessera.plans import OPEN, Plan
 from tessera.problems import BadInput
+from tessera.strips import LazyPage
 from tessera.studies import Study
 
 ROOT = Path(__file__).parents[1]
@@ -119,3 +121,17 @@ def random_sheets(draw):
     method = draw(st.sampled_from(["group-k-fold", "leave-one-group-out"]))
     split = {"method": method, "folds": 2}
     return draw(st.permutations(cells)), {"shard_size": 2, "split": split}
+
+
+def lazy(page, rows):
+    """A page of which so many rows are held at once, wherever `in_strips` it is gone through."""
+    return LazyPage(page.shape, page.dtype, lambda top, end: page[top:end], rows)
+
+
+@contextmanager
+def in_strips():
+    """No page is small, and a strip is no higher than it must be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strips, "STRIP_BYTES", 1)
+        patch.setattr(strips, "WHOLE_BYTES", 0)
+        yield

@@ -75,12 +75,14 @@ def test_files_that_cannot_be_read_and_masks_that_do_not_fit_are_told_at_once(fr
     data = fresh.folder / "data"
     (data / "a-1.tif").write_bytes(b"II*\0 and then nothing of a TIFF")
     (data / "t-2.tif").write_text("a letter to the editor")
+    burnt = np.arange(SIDE_PX**2, dtype=np.uint16).reshape(SIDE_PX, SIDE_PX)
+    tifffile.imwrite(data / "d-1.tif", np.minimum(burnt, 2560))
     undeclared = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     undeclared[:3, :5] = 130
     tifffile.imwrite(data / "b-2.mask.tif", undeclared)
     tifffile.imwrite(data / "c-1.mask.tif", np.zeros((SIDE_PX, 10), np.uint8))
     # Else tiles wait for a plan of all micrographs, and nobody sees yet that c-1 does not fit.
-    fresh.configure(normalise={"pixel_size_nm": "keep"})
+    fresh.configure(normalise={"pixel_size_nm": "keep"}, ingest={"limits": {"saturated": 0.5}})
     said = fresh.refused()
     assert "a-1: data/a-1.tif: holds no page" in said
     assert "t-2: data/t-2.tif: no known format begins with the bytes b'a letter'" in said
@@ -89,9 +91,13 @@ def test_files_that_cannot_be_read_and_masks_that_do_not_fit_are_told_at_once(fr
         f"c-1: c-1.mask.tif: the mask is {SIDE_PX} x 10, the micrograph {SIDE_PX} x {SIDE_PX} px"
         in said
     )
-    assert "4 faults:" in said
+    assert (
+        "d-1: data/d-1.tif: 60 % of its pixels are saturated (1 are 0, the least; 3,840 are 2560,"
+        " the most), the limit is 50 % (ingest: limits: saturated)" in said
+    )
+    assert "5 faults:" in said
     assert no_training(fresh)
-    for shard in ("a", "t"):
+    for shard in ("a", "d", "t"):
         names = {path.name for path in (fresh.folder / "results/micrographs").iterdir()}
         assert not [name for name in names if name.lstrip(".").startswith(f"{shard}.")]
     log = (fresh.folder / "results/logs/ingest/t.log").read_text(encoding="utf-8")

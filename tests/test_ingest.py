@@ -15,6 +15,7 @@ from tessera.digests import file_digest
 from tessera.files import read_pages, read_table
 from tessera.problems import BadInput
 
+SETTINGS = {"limits": {"saturated": 0.5, "dead_lines": 0.1, "constant": "refuse"}}
 NAMES = ("pages.tif", "table.tsv", "landmarks.parquet", "metadata.json")
 
 
@@ -31,7 +32,7 @@ def row(name, path, frame=-1, pixel_size_nm=np.nan, key=""):
 
 
 def ingested(outputs, *rows):
-    main(rows, [file_digest(row["path"]) for row in rows], outputs)
+    main(rows, [file_digest(row["path"]) for row in rows], SETTINGS, outputs)
     said = json.loads(Path(outputs.metadata).read_text(encoding="utf-8"))
     return read_table(outputs.table).set_index("micrograph"), said
 
@@ -104,3 +105,33 @@ def test_text_from_a_file_cannot_break_the_table(tmp_path, outputs):
     table, _ = ingested(outputs, row("a", tmp_path / "a.tif"))
     assert table.loc["a", "instrument"] == "Maker x Model 5 [31mred <script>"
     assert len(Path(outputs.table).read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_condition_past_a_limit_is_refused_and_all_are_told_at_once(tmp_path, outputs):
+    bad = {name: PAGE.astype(np.float32) for name in ("nan", "white", "dead", "flat", "good")}
+    bad["nan"][3, 4] = np.nan
+    bad["white"][0, 0], bad["white"][4:] = 39, 40_000
+    bad["dead"][5:8] = bad["dead"][4]
+    bad["flat"][:] = 3
+    for name, page in bad.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", page)
+    assert faults(outputs, *(row(name, tmp_path / f"{name}.tif") for name in bad)) == {
+        "nan": "1 pixels are not finite",
+        "white": "79.1 % of its pixels are saturated (1 are 39, the least; 465 are 40000, the"
+        " most), the limit is 50 % (ingest: limits: saturated); 15 of its 19 rows and 0 of its 31"
+        " columns are dead, the limit is 10 % (ingest: limits: dead_lines)",
+        "dead": "3 of its 19 rows and 0 of its 31 columns are dead, the limit is 10 % (ingest:"
+        " limits: dead_lines)",
+        "flat": "all its pixels are 3 (ingest: limits: constant)",
+    }
+
+
+def test_the_condition_is_in_the_table(tmp_path, outputs):
+    page = np.minimum(PAGE, 20_000)
+    page[9] = page[8]
+    tifffile.imwrite(tmp_path / "a.tif", page)
+    table, _ = ingested(outputs, row("a", tmp_path / "a.tif"))
+    counted = ["lowest", "highest", "lowest_px", "highest_px", "dead_rows", "dead_columns"]
+    assert table.loc["a", counted].tolist() == [
+        page.min(), 20_000, (page == page.min()).sum(), (page == 20_000).sum(), 1, 0
+    ]  # fmt: skip

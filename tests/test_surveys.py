@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.draw import disk
 
 from tessera.classes import IGNORE
-from tessera.surveys import sampled, structure_areas, survey, typical_diameter
+from tessera.surveys import Pieces, sampled, structure_areas, survey, typical_diameter
 from tessera.tiles import TileGrid, tile_table, used_for_training
 
 CLASSES = ["background", "disc"]
@@ -51,8 +54,23 @@ def test_unknown_pixel_sizes_and_absent_classes():
 
 
 def test_specks_are_no_structures_and_large_ones_decide():
-    assert structure_areas(np.eye(3, dtype=bool)).size == 0
+    assert structure_areas(np.eye(3, dtype=np.uint8), 2)[1].size == 0
     assert typical_diameter(np.array([4, 4, 4, 400])) == pytest.approx(np.sqrt(1600 / np.pi), 0.01)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.floats(0.1, 0.9),
+    st.integers(1, 9),
+)  # fmt: skip
+@settings(max_examples=200)
+def test_structures_are_those_of_the_whole_mask_however_it_is_cut(seed, rows, columns, share, cut):
+    draw = np.random.default_rng(seed)
+    mask = np.where(draw.random((rows, columns)) < share, draw.integers(1, 3, (rows, columns)), 0)
+    pieces = Pieces()
+    for top in range(0, rows, cut):
+        pieces.add(mask[top : top + cut] == 1)
+    labels, _ = ndimage.label(mask == 1)
+    assert sorted(pieces.areas()) == sorted(np.bincount(labels.ravel())[1:])
 
 
 @pytest.mark.parametrize("background_share", [0.0, 0.25, 1.0])

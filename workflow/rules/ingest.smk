@@ -30,6 +30,7 @@ rule ingest:
     params:
         rows=raw_rows("image", "pixel_size_nm"),
         sha256=raw_digests("image"),
+        settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),
     message:
         "Reading the micrographs of {wildcards.shard}"

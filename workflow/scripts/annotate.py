@@ -16,6 +16,7 @@ from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
 from tessera.readers import UnreadableFile
 from tessera.region_files import read_json
+from tessera.strips import Page, strips
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -71,10 +72,10 @@ def _recorded(
     raw: Mapping[str, str],
     classes: ClassTable,
     records: list[dict[str, Any]],
-) -> Iterator[tuple[np.ndarray, float]]:
+) -> Iterator[tuple[Page, float]]:
     """Each page of codes; what is known of them goes to `records`."""
     for row, mask in masks:
-        pixels = np.bincount(mask.codes.ravel(), minlength=256)
+        pixels = sum(np.bincount(strip.ravel(), minlength=256) for strip in strips(mask.codes))
         records.append(
             {
                 "micrograph": row["micrograph"],

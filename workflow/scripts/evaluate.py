@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from tessera.files import map_page, read_page, read_pages, read_table, written_atomically
+from tessera.files import open_page, open_pages, read_table, written_atomically
 from tessera.grids import nearest
 from tessera.logs import LOG, logged_to
 from tessera.metrics import class_counts, confusion
+from tessera.strips import Page
 from tessera.thresholds import otsu_masks
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def main(
     """Write counts by micrograph, method and class to `output`; of all micrographs by default."""
     known = read_table(shard.table)
     counted = []
-    for mask_true, row in zip(read_pages(shard.masks), known.itertuples(), strict=True):
+    for mask_true, row in zip(open_pages(shard.masks), known.itertuples(), strict=True):
         if micrographs is not None and row.micrograph not in micrographs:
             continue
-        page, folder = map_page(shard.normalised, row.page), Path(shard.predictions)
+        page, folder = open_page(shard.normalised, row.page), Path(shard.predictions)
         if page.shape != mask_true.shape:
             page = nearest(page, mask_true.shape)
         for method, mask_pred in _methods(folder, row.micrograph, page, len(classes)):
@@ -51,12 +51,12 @@ def main(
 
 
 def _methods(
-    folder: Path, micrograph: str, page: np.ndarray, n_classes: int
-) -> Iterator[tuple[str, np.ndarray]]:
+    folder: Path, micrograph: str, page: Page, n_classes: int
+) -> Iterator[tuple[str, Page]]:
     """Every predicted mask of a micrograph: the network's, each seed's, and the thresholds'."""
-    yield "network", read_page(folder / f"{micrograph}.mask.tif", 0)
+    yield "network", open_page(folder / f"{micrograph}.mask.tif", 0)
     for path in sorted(folder.glob(f"{micrograph}.mask.seed-*.tif")):
-        yield path.name.split(".")[-2], read_page(path, 0)
+        yield path.name.split(".")[-2], open_page(path, 0)
     if n_classes == 2:
         yield from otsu_masks(page)
 

@@ -1,15 +1,14 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
+from tessera.conditions import CONDITION, Condition, remarks
 from tessera.digests import changed_files, digest
 from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
@@ -19,6 +18,7 @@ from tessera.micrographs import read_image
 from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile
+from tessera.strips import Page
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -49,11 +49,16 @@ class Known:
         entry["micrographs"].append(row["micrograph"])
 
 
-def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs) -> None:
+def main(
+    rows: Sequence[dict[str, Any]],
+    sha256: Sequence[str],
+    settings: Mapping[str, Any],
+    outputs: Outputs,
+) -> None:
     """Write the micrographs of `rows`, whose files have the digests `sha256`."""
     problems: list[Problem] = changed_files(rows, sha256)
     known = Known()
-    write_pages(outputs.pages, _read(rows, sha256, problems, known), compressed=True)
+    write_pages(outputs.pages, _read(rows, sha256, settings, problems, known), compressed=True)
     write_table(outputs.table, pd.DataFrame(known.records))
     with written_atomically(outputs.landmarks) as temporary:
         pd.concat(known.landmarks, ignore_index=True).to_parquet(temporary, index=False)
@@ -68,16 +73,17 @@ def main(rows: Sequence[dict[str, Any]], sha256: Sequence[str], outputs: Outputs
 def _read(
     rows: Sequence[dict[str, Any]],
     sha256: Sequence[str],
+    settings: Mapping[str, Any],
     problems: list[Problem],
     known: Known,
-) -> Iterator[tuple[np.ndarray, float]]:
+) -> Iterator[tuple[Page, float]]:
     """Each page with its pixel size; at the end, an error with all rows that could not be read.
 
     What is `known` of the pages grows on the way.
     """
     for row, raw in zip(rows, sha256, strict=True):
         try:
-            taken = read_image(row)
+            taken = read_image(row, settings)
         except UnreadableFile as error:
             problems.append(Problem(row["micrograph"], row["path"], str(error)))
             continue
@@ -94,12 +100,15 @@ def _read(
                 "dtype": pixels.dtype.name,
                 "pixel_size_nm": pixel_size_nm,
                 **_recorded(taken.recording),
+                **_counted(taken.condition),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
-                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "pixels_sha256": taken.pixels_sha256,
                 "fingerprint": fingerprint(pixels),
             }
         )
+        for remark in remarks(taken.condition):
+            LOG.info("%s: %s", row["micrograph"], remark)
         yield pixels, pixel_size_nm
     raise_if(problems)
 
@@ -115,11 +124,18 @@ def _recorded(recording: Recording) -> dict[str, Any]:
     }
 
 
+def _counted(condition: Condition) -> dict[str, Any]:
+    """In what condition a micrograph is; what is never else is left out."""
+    counted = asdict(condition)
+    return {name: counted[name] for name in CONDITION}
+
+
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
         main(
             snakemake.params.rows,
             snakemake.params.sha256,
+            snakemake.params.settings,
             Outputs(
                 snakemake.output.pages,
                 snakemake.output.table,

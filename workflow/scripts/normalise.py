@@ -9,10 +9,10 @@ import pandas as pd
 
 from tessera.files import read_pages, read_table, write_pages, write_table
 from tessera.grids import resampled
-from tessera.intensity import check_finite, scale_of, scaled
+from tessera.intensity import scale_of, scaled
 from tessera.logs import LOG, logged_to
 from tessera.pixel_sizes import common_size, shape_at, uncalibrated
-from tessera.problems import Problem, raise_if
+from tessera.problems import raise_if
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -24,24 +24,17 @@ def main(pages: str, table: str, outputs: tuple[str, str], settings: dict[str, A
     Raises
     ------
     BadInput
-        With every micrograph that has no pixel size where there is a common one, or that has
-        pixels that are no numbers.
+        With every micrograph that has no pixel size where there is a common one.
     """
     known = read_table(table)
     common_nm = common_size(settings["pixel_size_nm"], known["pixel_size_nm"])
     if common_nm is not None:
         raise_if(uncalibrated(known))
     percentiles = settings["low_percentile"], settings["high_percentile"]
-    problems: list[Problem] = []
     records: list[dict[str, Any]] = []
 
     def normalised() -> Iterator[tuple[np.ndarray, float]]:
         for page, row in zip(read_pages(pages), known.itertuples(), strict=True):
-            try:
-                check_finite(page)
-            except ValueError as error:
-                problems.append(Problem(row.micrograph, row.file, str(error)))
-                continue
             shape = shape_at(page.shape, row.pixel_size_nm, common_nm)
             size_nm = row.pixel_size_nm if shape == page.shape else common_nm
             page = resampled(page, shape)
@@ -57,7 +50,6 @@ def main(pages: str, table: str, outputs: tuple[str, str], settings: dict[str, A
                 }
             )
             yield scaled(page, scale), size_nm
-        raise_if(problems)
 
     write_pages(outputs[0], normalised(), compressed=False)
     write_table(outputs[1], pd.DataFrame(records))

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import psutil
 import torch
 
 from tessera.devices import resolve_device, resolve_precision
-from tessera.files import read_page, read_table, write_text
+from tessera.files import open_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.pixel_sizes import AUTO, common_size, uncalibrated
 from tessera.planning import Surroundings, decide
 from tessera.plans import Plan, made_of, render
 from tessera.problems import BadInput, Problem, raise_if
+from tessera.strips import Page
 from tessera.surveys import Survey, sampled, survey
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def surveyed(cohort: Cohort, classes: Sequence[str], pixel_size_nm: float | str)
     return survey(rows, rows, classes, _pixels(cohort, sample), pixel_size_nm)
 
 
-def _pixels(cohort: Cohort, places) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pixels(cohort: Cohort, places) -> Iterator[tuple[Page, Page]]:
     for at, page in places:
-        yield read_page(cohort.pages[at], page), read_page(cohort.masks[at], page)
+        yield open_page(cohort.pages[at], page), open_page(cohort.masks[at], page)
 
 
 def _free(path: Path) -> Path:

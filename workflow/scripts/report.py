@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tessera.files import read_page, read_table, write_text
+from tessera.files import open_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
 from tessera.reports import Tables, content, page, worst_first
+from tessera.strips import strips
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -106,18 +107,21 @@ def micrographs_of(shards: Sequence[Shard]) -> pd.DataFrame:
 def pictures_of(row: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What the gallery shows of one micrograph: its panels and, without a mask, class sizes."""
     shard, n_classes, longest_px = row.shard, len(settings["classes"]), settings["panel_px"]
-    micrograph = read_page(shard.micrographs, row.page)
-    mask_pred = read_page(f"{shard.predictions}/{row.micrograph}.mask.tif", 0)
+    micrograph = open_page(shard.micrographs, row.page)
+    mask_pred = open_page(f"{shard.predictions}/{row.micrograph}.mask.tif", 0)
     if shard.masks is not None:
-        mask_true = read_page(shard.masks, row.page)
+        mask_true = open_page(shard.masks, row.page)
         shown = labelled_panels(micrograph, mask_true, mask_pred, n_classes, longest_px)
         return {"row": row, "panels": shown}
-    entropy = read_page(f"{shard.predictions}/{row.micrograph}.entropy.tif", 0)
+    entropy = open_page(f"{shard.predictions}/{row.micrograph}.entropy.tif", 0)
     return {
         "row": row,
         "panels": unlabelled_panels(micrograph, mask_pred, entropy, n_classes, longest_px),
-        "pixels": np.bincount(mask_pred.ravel(), minlength=n_classes).tolist(),
-        "entropy": float(entropy.mean(dtype=np.float64)),
+        "pixels": sum(
+            np.bincount(strip.ravel(), minlength=n_classes) for strip in strips(mask_pred)
+        ).tolist(),
+        "entropy": float(sum(strip.sum(dtype=np.float64) for strip in strips(entropy)))
+        / entropy.size,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tessera.files import read_page, read_table, write_table, written_atomically
+from tessera.files import open_page, read_table, write_table, written_atomically
 from tessera.leaks import (
     PICTURES,
     Pair,
@@ -107,7 +107,7 @@ def _pairs(
 
     @lru_cache(maxsize=HELD_PAGES)
     def page_of(micrograph: int) -> tuple[np.ndarray, float]:
-        page = read_page(*where[micrograph])
+        page = open_page(*where[micrograph])
         reduced = area_mean(page, panel_shape(page.shape, LARGER))
         return reduced, max(page.shape) / max(reduced.shape)
 

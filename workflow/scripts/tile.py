@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from tessera.files import read_pages, read_table, write_pages, written_atomically
+from tessera.files import open_pages, read_table, write_pages, written_atomically
 from tessera.grids import resampled_mask
 from tessera.logs import LOG, logged_to
 from tessera.problems import Problem, raise_if
+from tessera.strips import Page
 from tessera.tiles import TileGrid, misfit, tile_table, used_for_training
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def main(shard: Shard, tiles: str, masks: str, grid: TileGrid) -> None:
     raise_if(_misfits(read_table(shard.micrographs), known))
     tables: list[pd.DataFrame] = []
 
-    def resampled() -> Iterator[tuple[np.ndarray, float]]:
-        for codes, row in zip(read_pages(shard.masks), normalised.itertuples(), strict=True):
+    def resampled() -> Iterator[tuple[Page, float]]:
+        for codes, row in zip(open_pages(shard.masks), normalised.itertuples(), strict=True):
             mask = resampled_mask(codes, (row.rows, row.columns))
             tables.append(tile_table(mask, grid).assign(micrograph=row.micrograph, page=row.page))
             yield mask, row.pixel_size_nm

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tessera.classes import ClassTable
 from tessera.frames import is_json
 from tessera.instances import encode_labels
 from tessera.readers import UnreadableFile, read_annotation
 from tessera.region_files import picture_of, read_json
 from tessera.regions import draw
-from tessera.values import UndeclaredValues, encode, undeclared
+from tessera.strips import Page
+from tessera.values import UndeclaredValues, encode, undeclared_px
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Mask:
 
     Parameters
     ----------
-    codes : (rows, columns) uint8 array
+    codes : (rows, columns) uint8 page
     moved_px : int
         Pixels of an undeclared value that count as the nearest declared one.
     overlaid_px : int
@@ -35,7 +34,7 @@ class Mask:
         Instances of which nothing but boundary is left.
     """
 
-    codes: np.ndarray
+    codes: Page
     moved_px: int = 0
     overlaid_px: int = 0
     swallowed: list[str] = field(default_factory=list)
@@ -89,7 +88,7 @@ def read_mask(
             raise
         what = "these are numbers of its palette; declare colours to go by those"
         raise ValueError(f"{error}: {what}") from error
-    return Mask(codes, moved_px=int(undeclared(annotation, table).sum()) if table.nearest else 0)
+    return Mask(codes, moved_px=undeclared_px(annotation, table) if table.nearest else 0)
 
 
 def _of_regions(data: Any, key: str, image: Image, table: ClassTable) -> Mask:

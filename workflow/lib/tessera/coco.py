@@ -66,21 +66,20 @@ def _form(segmentation: Any) -> Polygons | Pixels:
     if not segmentation:
         raise ValueError("has no segmentation, at most a box; a box is no outline")
     if isinstance(segmentation, dict):
-        return Pixels(_decoded(segmentation))
+        return _decoded(segmentation)
     if any(len(flat) % 2 for flat in segmentation):
         raise ValueError("an outline with an odd number of coordinates")
     # x, y: columns before rows.
     return Polygons([np.array(flat, float).reshape(-1, 2)[:, ::-1] for flat in segmentation])
 
 
-def _decoded(encoded: dict[str, Any]) -> np.ndarray:
-    """(rows, columns) bool array of run lengths, column by column, the first of them outside."""
+def _decoded(encoded: dict[str, Any]) -> Pixels:
+    """Run lengths, column by column, the first of them outside."""
     (rows, columns), counts = encoded["size"], encoded["counts"]
     counts = np.array(_counts(counts) if isinstance(counts, str) else counts)
     if counts.dtype.kind not in "iu" or counts.min() < 0 or counts.sum() != rows * columns:
         raise ValueError(f"run lengths that do not make up {rows} x {columns} px")
-    inside = np.arange(len(counts)) % 2 == 1
-    return np.repeat(inside, counts).reshape(columns, rows).T
+    return Pixels((rows, columns), counts)
 
 
 def _counts(text: str) -> list[int]:

@@ -17,6 +17,9 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from tessera.strips import LazyPage, Page, strips
+from tessera.tiff_pages import page_of
+
 TILE_PX = 256
 TEXT_COLUMNS = {"use", "cohort", "method", "level", "group", "fold", "micrograph", "class"}
 TEXT_COLUMNS |= {f"{which}{of}" for which in ("first", "second") for of in ("", "_group", "_file")}
@@ -72,12 +75,13 @@ def resolution(pixel_size_nm: float | None) -> dict[str, Any]:
 
 def write_pages(
     path: str | Path,
-    pages: Iterable[tuple[np.ndarray, float]],
+    pages: Iterable[tuple[Page, float]],
     compressed: bool,
 ) -> None:
-    """Write (rows, columns) arrays, each with its pixel size in nm, as the pages of one TIFF.
+    """Write (rows, columns) pages, each with its pixel size in nm, as the pages of one TIFF.
 
-    Compressed pages are tiled and deflated; the others lie contiguous, for `map_page`.
+    Compressed pages are tiled and deflated; the others lie contiguous, for `map_page`. Lazy pages
+    give the same bytes as arrays, and are made as they are written.
     """
     layout = {"tile": (TILE_PX, TILE_PX), "compression": "zlib"} if compressed else {}
     with (
@@ -85,8 +89,13 @@ def write_pages(
         tifffile.TiffWriter(temporary, bigtiff=True) as file,
     ):
         for page, pixel_size_nm in pages:
+            parts = page
+            if isinstance(page, LazyPage):
+                parts = _tiles(page) if compressed else strips(page)
             file.write(
-                page,
+                parts,
+                shape=page.shape,
+                dtype=page.dtype,
                 photometric="minisblack",
                 metadata=None,
                 software="tessera",
@@ -94,6 +103,14 @@ def write_pages(
                 **resolution(pixel_size_nm),
                 **layout,
             )
+
+
+def _tiles(page: Page) -> Iterator[np.ndarray]:
+    """The tiles of a page, row by row; those at the edges are smaller."""
+    for top in range(0, page.shape[0], TILE_PX):
+        rows = page[top : top + TILE_PX]
+        for left in range(0, page.shape[1], TILE_PX):
+            yield rows[:, left : left + TILE_PX]
 
 
 def read_page(path: str | Path, page: int) -> np.ndarray:
@@ -107,6 +124,19 @@ def read_pages(path: str | Path) -> Iterator[np.ndarray]:
     with tifffile.TiffFile(path) as file:
         for page in file.pages:
             yield page.asarray()
+
+
+def open_page(path: str | Path, page: int) -> Page:
+    """One page, a large one lazily: its rows are read as they are asked for."""
+    with tifffile.TiffFile(path) as file:
+        return page_of(file.pages[page], path)
+
+
+def open_pages(path: str | Path) -> Iterator[Page]:
+    """All pages, the large ones lazily."""
+    with tifffile.TiffFile(path) as file:
+        for page in file.pages:
+            yield page_of(page, path)
 
 
 def map_page(path: str | Path, page: int) -> np.memmap:

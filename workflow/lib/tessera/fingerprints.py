@@ -17,6 +17,7 @@ from skimage.transform import resize
 
 from tessera.joining import ranks, spread
 from tessera.reduction import area_mean
+from tessera.strips import Page
 
 SIDE = 16
 SAMPLED_SIDE = 64
@@ -31,8 +32,8 @@ LEVELS = 2
 CHUNK = 1 << 20
 
 
-def fingerprint(page: np.ndarray) -> str:
-    """64 hex digits from a (rows, columns) array; none where it is constant or not finite.
+def fingerprint(page: Page) -> str:
+    """64 hex digits from a (rows, columns) page; none where it is constant or not finite.
 
     Nothing is to be seen in such a page, so it is like no other.
     """

@@ -9,8 +9,14 @@ around it alone, and is the same bit for bit however large a part is made at onc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tessera.strips import LazyPage, Page, in_memory, rows_at
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 STRIP_PX = 256
 """Rows made at once: memory holds the page, the result, and a few strips."""
@@ -94,7 +100,7 @@ def axes(shape: tuple[int, int], wanted: tuple[int, int]) -> tuple[Axis, Axis]:
     return tuple(Axis(size, to) for size, to in zip(shape, wanted, strict=True))
 
 
-def resampled_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resampled_mask(mask: Page, shape: tuple[int, int]) -> Page:
     """Class codes on a grid of another shape: of each pixel the class that fills most of its area.
 
     Of several that fill as much it is the one at the pixel's centre, or else the lowest code.
@@ -102,8 +108,13 @@ def resampled_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
     Parameters
     ----------
-    mask : (rows, columns) uint8 array
+    mask : (rows, columns) uint8 page
     shape : (rows, columns)
+
+    Returns
+    -------
+    (rows, columns) uint8 page
+        A large one is made as its rows are asked for.
 
     Examples
     --------
@@ -116,35 +127,59 @@ def resampled_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     from tessera.reduction import shares
 
     down, across = (shares(np.arange(n + 1), to) for n, to in zip(mask.shape, shape, strict=True))
-    centre = nearest(mask, shape)
-    found = np.empty(shape, mask.dtype)
-    for top in range(0, shape[0], STRIP_PX):
-        rows = down[top : top + STRIP_PX]
-        read = slice(rows.indices.min(), rows.indices.max() + 1)
-        strip, middle = mask[read], centre[top : top + STRIP_PX]
-        most, best = np.zeros(middle.shape), np.zeros(middle.shape, mask.dtype)
-        for code in np.flatnonzero(np.bincount(strip.ravel())):
-            area = (across @ (rows[:, read] @ (strip == code).astype(float)).T).T
-            area += TIE * (middle == code)
-            wins = area > most + TIE / 4
-            most[wins], best[wins] = area[wins], code
-        found[top : top + STRIP_PX] = best
-    return found
+    at_rows, at_columns = _centres(mask.shape, shape)
+
+    def rows_of(top: int, end: int) -> np.ndarray:
+        found = np.empty((end - top, shape[1]), mask.dtype)
+        step = max(1, STRIP_PX * shape[0] // max(shape[0], mask.shape[0]))
+        for first in range(top, end, step):
+            last = min(first + step, end)
+            rows = down[first:last]
+            read = slice(rows.indices.min(), rows.indices.max() + 1)
+            strip = mask[read]
+            middle = strip[np.ix_(at_rows[first:last] - read.start, at_columns)]
+            found[first - top : last - top] = _fullest(strip, middle, rows[:, read], across)
+        return found
+
+    return in_memory(LazyPage(shape, mask.dtype, rows_of))
+
+
+def _fullest(
+    strip: np.ndarray, middle: np.ndarray, down: csr_array, across: csr_array
+) -> np.ndarray:
+    """The code that fills most of each pixel, from the shares of pixels in it."""
+    most, best = np.zeros(middle.shape), np.zeros(middle.shape, strip.dtype)
+    for code in np.flatnonzero(np.bincount(strip.ravel())):
+        area = (across @ (down @ (strip == code).astype(float)).T).T
+        area += TIE * (middle == code)
+        wins = area > most + TIE / 4
+        most[wins], best[wins] = area[wins], code
+    return best
 
 
 TIE = 1e-6
 """In pixels: far above the rounding of an area, far below one."""
 
 
-def nearest(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def nearest(page: Page, shape: tuple[int, int]) -> Page:
     """A page on a grid of another shape: of each pixel the value at its centre.
+
+    Of a lazy page it is lazy too.
 
     Examples
     --------
     >>> nearest(np.array([[1, 2, 3, 4]]), (1, 2))
     array([[2, 4]])
     """
-    places = [
-        ((2 * np.arange(to) + 1) * n // (2 * to)) for n, to in zip(page.shape, shape, strict=True)
-    ]
-    return page[np.ix_(*places)]
+    rows, columns = _centres(page.shape, shape)
+    if isinstance(page, np.ndarray):
+        return page[np.ix_(rows, columns)]
+    return LazyPage(shape, page.dtype, lambda top, end: rows_at(page, rows[top:end])[:, columns])
+
+
+def _centres(shape: tuple[int, int], wanted: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a grid at the centres of the pixels of another."""
+    rows, columns = (
+        (2 * np.arange(to) + 1) * n // (2 * to) for n, to in zip(shape, wanted, strict=True)
+    )
+    return rows, columns

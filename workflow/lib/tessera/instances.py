@@ -7,27 +7,34 @@ the class, corners counted, holds pixels of two instances.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from tessera.classes import IGNORE, ClassTable, Instances
-from tessera.values import UndeclaredValues, counted, without_alpha
+from tessera.classes import IGNORE, ClassTable, Instances, Value
+from tessera.strips import Page, block_rows, made
+from tessera.values import UndeclaredValues, counted, together, without_alpha
+
+Fates = tuple[np.ndarray, np.ndarray]
+"""Numbers of the instances that a strip holds, and of those that are more than boundary there."""
 
 
-def encode_labels(labels: np.ndarray, table: ClassTable) -> tuple[np.ndarray, np.ndarray]:
+def encode_labels(labels: Page, table: ClassTable) -> tuple[Page, np.ndarray]:
     """Turn a label map into class codes.
 
     Parameters
     ----------
-    labels : (rows, columns) array of any integer dtype
+    labels : (rows, columns) page of any integer dtype
         Or with alpha, which is left out.
     table : ClassTable
         With `instances`. Its `ignore`, where it is a number, is a number of the label map.
 
     Returns
     -------
-    codes : (rows, columns) uint8 array
+    codes : (rows, columns) uint8 page
     swallowed : array of int
         Instances of which nothing but boundary is left.
 
@@ -48,52 +55,87 @@ def encode_labels(labels: np.ndarray, table: ClassTable) -> tuple[np.ndarray, np
     labels = without_alpha(labels)
     if labels.ndim != 2:
         raise ValueError("a label map is grey, this mask is a colour picture")
-    ignored = np.zeros(labels.shape, bool)
+    strip_of = partial(_strip, labels, table)
+    codes, said = made(labels.shape, np.uint8, strip_of, block_rows(labels))
+    strays, fates = zip(*said, strict=True)
+    if any(strays):
+        raise UndeclaredValues(together(strays))
+    return codes, swallowed(fates)
+
+
+def _strip(
+    labels: Page, table: ClassTable, top: int, end: int
+) -> tuple[np.ndarray, tuple[list[tuple[Value, int]], Fates]]:
+    """Codes of a strip of rows, numbers that are no instances, and what instances are left.
+
+    A row more on both sides says what the instances of the strip touch.
+    """
+    above, below = max(top - 1, 0), min(end + 1, labels.shape[0])
+    strip, part = slice(top - above, end - above), np.asarray(labels[above:below])
+    ignored = np.zeros(part.shape, bool)
     if isinstance(table.ignore, int):
-        ignored = labels == table.ignore
-    codes = np.full(labels.shape, table.undrawn, np.uint8)
-    negative = (labels < 0) & ~ignored
+        ignored = part == table.ignore
+    codes = np.full(part.shape, table.undrawn, np.uint8)
+    negative = (part < 0) & ~ignored
+    strays = []
     if negative.any():
         if table.other is None:
-            raise UndeclaredValues(counted(labels, negative))
-        codes[negative] = table.other
-    ids = numbered(np.where(ignored | negative, 0, labels))
+            strays = counted(part[strip], negative[strip])
+        codes[negative] = table.other or 0
+    numbers = np.where(ignored | negative, 0, part)
+    ids = numbered(numbers)
     codes[ids > 0] = table.instances.code
     codes[ignored] = IGNORE
-    swallowed = set_apart(codes, ids, table.instances)
-    return codes, np.unique(labels[np.isin(ids, swallowed)])
+    fates = set_apart(codes, ids, table.instances, strip, numbers)
+    return codes[strip], (strays, fates)
 
 
 def numbered(labels: np.ndarray) -> np.ndarray:
-    """The same instances, as int32 from 1 on; 0 stays 0."""
+    """The same instances, as int32 above 0; 0 stays 0."""
+    if labels.size and labels.min() >= 0 and labels.max() < np.iinfo(np.int32).max:
+        return labels.astype(np.int32)
     present, ids = np.unique(labels, return_inverse=True)
     ids = ids.reshape(labels.shape).astype(np.int32)
     return ids if 0 in present else ids + 1
 
 
-def set_apart(codes: np.ndarray, ids: np.ndarray, instances: Instances) -> np.ndarray:
-    """Draw the boundaries of instances into a mask, in place.
+def set_apart(
+    codes: np.ndarray,
+    ids: np.ndarray,
+    instances: Instances | None,
+    strip: slice,
+    numbers: np.ndarray | None = None,
+) -> Fates:
+    """Draw the boundaries of instances into a part of a mask, in place.
 
     Parameters
     ----------
     codes : (rows, columns) uint8 array
     ids : (rows, columns) int array
         Number of the instance of each pixel; 0 where there is none.
-    instances : Instances
-
-    Returns
-    -------
-    array of int
-        Instances of which nothing but boundary is left.
+    instances : Instances, optional
+    strip : slice
+        Rows whose neighbours are all there, where there are any.
+    numbers : (rows, columns) int array, optional
+        What the file calls the instances, if it is not `ids`.
     """
-    if instances.boundary is None:
-        return np.array([], ids.dtype)
+    numbers = ids if numbers is None else numbers
+    none = np.array([], numbers.dtype)
+    if instances is None or instances.boundary is None:
+        return none, none
     if instances.outlines:
         between = find_boundaries(ids, connectivity=2, mode="inner", background=0)
     else:
         between = touching(ids)
     codes[between] = instances.boundary
-    return np.setdiff1d(ids[ids > 0], ids[(ids > 0) & ~between])
+    here, is_inner, numbers = ids[strip] > 0, ~between[strip], numbers[strip]
+    return np.unique(numbers[here]), np.unique(numbers[here & is_inner])
+
+
+def swallowed(fates: Iterable[Fates]) -> np.ndarray:
+    """Instances of which nothing but boundary is left, from what all strips hold."""
+    here, inner = (np.concatenate(of) for of in zip(*fates, strict=True))
+    return np.setdiff1d(here, inner)
 
 
 def touching(ids: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from skimage.transform import resize
 
 from tessera.reduction import area_mean
+from tessera.strips import Page
 
 LARGEST, SMALLEST, OCTAVES = 1024, 192, 3
 """Cells along the longer side of a micrograph on its finest grid, at most; on its coarsest, at
@@ -79,12 +80,12 @@ class Grid:
         return rows, columns
 
 
-def landmarks(page: np.ndarray, pixel_size_nm: float) -> pd.DataFrame:
+def landmarks(page: Page, pixel_size_nm: float) -> pd.DataFrame:
     """The landmarks of a micrograph on all its grids.
 
     Parameters
     ----------
-    page : (rows, columns) array
+    page : (rows, columns) page
     pixel_size_nm : float
         NaN where it is unknown.
 
@@ -124,10 +125,10 @@ def grids(shape: tuple[int, int], pixel_size_nm: float, calibrated: bool) -> lis
     return large or all_of_them[:1]
 
 
-def _resized(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _resized(page: Page, shape: tuple[int, int]) -> np.ndarray:
     if shape[0] <= page.shape[0] and shape[1] <= page.shape[1]:
         return area_mean(page, shape)
-    return resize(page.astype(np.float32), shape, order=1)
+    return resize(np.asarray(page, np.float32), shape, order=1)
 
 
 def _of_grid(page: np.ndarray, most: int) -> pd.DataFrame:

@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 
 from tessera.classes import IGNORE
+from tessera.strips import Page, spans
 
 COUNTS = ["tp", "fp", "fn"]
 SCORES = ["iou", "dice", "precision", "recall"]
 
 
-def confusion(mask_true: np.ndarray, mask_pred: np.ndarray, n_classes: int) -> np.ndarray:
+def confusion(mask_true: Page, mask_pred: Page, n_classes: int) -> np.ndarray:
     """Pixels by true class (rows) and predicted class (columns).
 
     Parameters
     ----------
-    mask_true, mask_pred : (rows, columns) uint8 arrays
+    mask_true, mask_pred : (rows, columns) uint8 pages
         Class codes; where `mask_true` is `IGNORE` the pixel does not count.
     n_classes : int
 
@@ -38,12 +39,15 @@ def confusion(mask_true: np.ndarray, mask_pred: np.ndarray, n_classes: int) -> n
         raise ValueError(
             f"true mask {mask_true.shape} and predicted {mask_pred.shape} differ in shape"
         )
-    counted = mask_true != IGNORE
-    highest = max(mask[counted].max(initial=0) for mask in (mask_true, mask_pred))
+    pairs = np.zeros((IGNORE + 1) ** 2, np.int64)
+    for span in spans(mask_true):
+        true, pred = (np.asarray(mask[span]).ravel() for mask in (mask_true, mask_pred))
+        pairs += np.bincount(true.astype(np.int32) * (IGNORE + 1) + pred, minlength=pairs.size)
+    pairs = pairs.reshape(IGNORE + 1, IGNORE + 1)[:IGNORE]
+    highest = np.argwhere(pairs).max(initial=0)
     if highest >= n_classes:
         raise ValueError(f"the code {highest} is none of {n_classes} classes")
-    pairs = mask_true[counted].astype(np.int64) * n_classes + mask_pred[counted]
-    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    return pairs[:n_classes, :n_classes]
 
 
 def class_counts(confused: np.ndarray) -> pd.DataFrame:

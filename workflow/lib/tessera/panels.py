@@ -18,6 +18,7 @@ from scipy.ndimage import binary_erosion
 
 from tessera.classes import IGNORE, palette
 from tessera.reduction import area_mean
+from tessera.strips import Page, rows_at
 
 CONTRAST_PERCENTILES = (0.5, 99.5)
 JPEG_QUALITY = 80
@@ -58,7 +59,7 @@ def panel_shape(shape: tuple[int, int], longest_px: int) -> tuple[int, int]:
     return rows, columns
 
 
-def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def nearest(codes: Page, shape: tuple[int, int]) -> np.ndarray:
     """A mask made smaller: of the area that a pixel covers, the code in its middle.
 
     Examples
@@ -70,7 +71,7 @@ def nearest(codes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         ((np.arange(wanted) + 0.5) * side / wanted).astype(int)
         for side, wanted in zip(codes.shape, shape, strict=True)
     )
-    return codes[rows[:, None], columns]
+    return rows_at(codes, rows)[:, columns]
 
 
 def grey(page: np.ndarray) -> np.ndarray:
@@ -111,7 +112,7 @@ def class_colours(n_classes: int) -> np.ndarray:
 
 
 def labelled_panels(
-    page: np.ndarray, mask_true: np.ndarray, mask_pred: np.ndarray, n_classes: int, longest_px: int
+    page: Page, mask_true: Page, mask_pred: Page, n_classes: int, longest_px: int
 ) -> dict[str, str]:
     """Data URIs of a micrograph and of what lies over it: annotation, prediction and errors."""
     shape = panel_shape(page.shape, longest_px)
@@ -126,7 +127,7 @@ def labelled_panels(
 
 
 def unlabelled_panels(
-    page: np.ndarray, mask_pred: np.ndarray, entropy: np.ndarray, n_classes: int, longest_px: int
+    page: Page, mask_pred: Page, entropy: Page, n_classes: int, longest_px: int
 ) -> dict[str, str]:
     """Data URIs of a micrograph and of what lies over it: prediction and entropy, 0 to 1."""
     shape = panel_shape(page.shape, longest_px)

@@ -7,16 +7,18 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import csr_array
 
+from tessera.strips import Page
+
 BLOCKS_PER_PIXEL = 2
 """In `area_mean`: the finer the blocks, the closer to the area that a pixel covers."""
 
 
-def area_mean(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def area_mean(page: Page, shape: tuple[int, int]) -> np.ndarray:
     """A page made smaller, each pixel the mean of the area that it covers.
 
     Parameters
     ----------
-    page : (rows, columns) array
+    page : (rows, columns) page
     shape : (rows, columns)
         At most that of the page.
 

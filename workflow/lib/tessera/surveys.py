@@ -15,6 +15,7 @@ import pandas as pd
 
 from tessera.classes import IGNORE
 from tessera.pixel_sizes import AUTO, common_size, is_same, shape_at
+from tessera.strips import Page, strips
 from tessera.tiles import origins
 
 SAMPLE = 24
@@ -124,7 +125,7 @@ def survey(
     micrographs: pd.DataFrame,
     masks: pd.DataFrame,
     classes: Sequence[str],
-    sample: Iterable[tuple[np.ndarray, np.ndarray]],
+    sample: Iterable[tuple[Page, Page]],
     pixel_size_nm: float | str = AUTO,
 ) -> Survey:
     """Sum up a cohort.
@@ -134,7 +135,7 @@ def survey(
     micrographs, masks : DataFrame
         Rows of the tables that `ingest` and `annotate` write, of the cohort alone.
     classes : sequence of str
-    sample : iterable of (micrograph, mask)
+    sample : iterable of (micrograph, mask) pages
         Recorded pixels and class codes of those in `sampled`.
     pixel_size_nm : float or {'auto', 'keep'}
         What they will be brought to, see `pixel_sizes.common_size`.
@@ -152,8 +153,8 @@ def survey(
         share = seen[index][0] / shapes[index][0]
         levels.append(np.percentile(page[::4, ::4], PERCENTILES))
         blocks.append(_blocks(codes, max(1, round(BLOCK_PX / share))))
-        for code in range(1, len(classes)):
-            areas[code].append(structure_areas(codes == code) * share**2)
+        for code, found in enumerate(structure_areas(codes, len(classes))):
+            areas[code].append(found * share**2)
     typical = [None, *(typical_diameter(np.concatenate(found)) for found in areas[1:])]
     known = micrographs["pixel_size_nm"].dropna()
     background, empty = np.concatenate(blocks).mean(axis=0)
@@ -183,14 +184,63 @@ def sampled(number: int) -> list[int]:
     return sorted({round(at) for at in np.linspace(0, number - 1, min(number, SAMPLE))})
 
 
-def structure_areas(mask: np.ndarray) -> np.ndarray:
-    """Areas, in pixels, of the connected structures of a mask, without specks."""
-    # Here and not above: every job that reads a plan would import it.
-    from scipy import ndimage
+def structure_areas(codes: Page, n_classes: int) -> list[np.ndarray]:
+    """Areas, in pixels, of the connected structures of each class of a mask, without specks.
 
-    labels, _ = ndimage.label(mask)
-    areas = np.bincount(labels.ravel())[1:]
-    return areas[areas >= SMALLEST_STRUCTURE_PX]
+    The background has none.
+
+    Examples
+    --------
+    >>> [areas.tolist() for areas in structure_areas(np.ones((2, 3), np.uint8), 2)]
+    [[], [6]]
+    """
+    pieces = [Pieces() for _ in range(1, n_classes)]
+    for strip in strips(codes):
+        for code, of_class in enumerate(pieces, 1):
+            of_class.add(strip == code)
+    areas = [np.zeros(0, int), *(of_class.areas() for of_class in pieces)]
+    return [found[found >= SMALLEST_STRUCTURE_PX] for found in areas]
+
+
+class Pieces:
+    """Connected structures of a mask that comes strip by strip: by their edges, not corners."""
+
+    def __init__(self) -> None:
+        self._areas: list[np.ndarray] = []
+        self._joined: list[np.ndarray] = [np.zeros((2, 0), int)]
+        self._n_pieces = 0
+        self._last: np.ndarray | None = None
+
+    def add(self, strip: np.ndarray) -> None:
+        """Take the next (rows, columns) bool strip."""
+        # Here and not above: every job that reads a plan would import it.
+        from scipy import ndimage
+
+        labels, n_pieces = ndimage.label(strip)
+        self._areas.append(np.bincount(labels.ravel(), minlength=n_pieces + 1)[1:])
+        # Numbers of all strips together; int64, since there may be more than a strip has pixels.
+        first, last = (_numbered(labels[row], self._n_pieces) for row in (0, -1))
+        if self._last is not None:
+            both = (self._last >= 0) & (first >= 0)
+            self._joined.append(np.unique(np.stack([self._last[both], first[both]]), axis=1))
+        self._last, self._n_pieces = last, self._n_pieces + n_pieces
+
+    def areas(self) -> np.ndarray:
+        """Areas of the structures, in no order that means anything."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        areas, (one, other) = np.concatenate(self._areas), np.concatenate(self._joined, axis=1)
+        if not one.size:
+            return areas
+        joined = coo_array((np.ones(one.size, bool), (one, other)), shape=(areas.size,) * 2)
+        _, structure = connected_components(joined, directed=False)
+        return np.bincount(structure, areas).astype(int)
+
+
+def _numbered(labels: np.ndarray, before: int) -> np.ndarray:
+    """Labels of a strip as numbers from 0 in all strips; -1 where there is none."""
+    return np.where(labels > 0, labels.astype(np.int64) + before - 1, -1)
 
 
 def typical_diameter(areas: np.ndarray) -> float | None:
@@ -214,12 +264,13 @@ def _one_size(sizes_nm: pd.Series) -> float | None:
     return float(sizes_nm.median())
 
 
-def _blocks(codes: np.ndarray, side_px: int) -> np.ndarray:
+def _blocks(codes: Page, side_px: int) -> np.ndarray:
     """(blocks, 2): whether a block is background alone, and whether it is not annotated at all."""
     found = []
     for row in origins(codes.shape[0], side_px, side_px):
+        band = np.asarray(codes[row : row + side_px])
         for column in origins(codes.shape[1], side_px, side_px):
-            block = codes[row : row + side_px, column : column + side_px]
+            block = band[:, column : column + side_px]
             annotated = block[block != IGNORE]
             found.append((annotated.size > 0 and not annotated.any(), annotated.size == 0))
     return np.array(found, float)

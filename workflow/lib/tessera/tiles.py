@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.classes import IGNORE
+from tessera.strips import Page
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ def origins(length_px: int, size_px: int, stride_px: int) -> np.ndarray:
     return np.unique(np.append(np.arange(0, last, stride_px), last))
 
 
-def tile_table(mask: np.ndarray, grid: TileGrid) -> pd.DataFrame:
+def tile_table(mask: Page, grid: TileGrid) -> pd.DataFrame:
     """Every tile of a micrograph, with what the mask holds there.
 
     Parameters
     ----------
-    mask : (rows, columns) uint8 array
+    mask : (rows, columns) uint8 page
         Class codes, and `IGNORE`.
     grid : TileGrid
 
@@ -80,8 +81,9 @@ def tile_table(mask: np.ndarray, grid: TileGrid) -> pd.DataFrame:
     rows, columns = (origins(length, size_px, stride_px) for length in mask.shape)
     records = []
     for row in rows:
+        band = np.asarray(mask[row : row + size_px])
         for column in columns:
-            codes = mask[row : row + size_px, column : column + size_px]
+            codes = band[:, column : column + size_px]
             counts = np.bincount(codes.ravel(), minlength=IGNORE + 1)[:n_classes]
             records.append((row, column, *(counts / max(counts.sum(), 1))))
     names = ["row", "column", *share_names(n_classes)]

@@ -6,9 +6,13 @@ error, unless the table says what else it counts as.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 
 from tessera.classes import IGNORE, ClassTable, Value
+from tessera.strips import Page, block_rows, made, mapped, strips
 
 COLOUR_SCALE = {np.dtype(np.uint8): 1, np.dtype(np.uint16): 257}
 """What a declared 8-bit colour is multiplied by, per dtype of a colour annotation."""
@@ -30,12 +34,12 @@ class UndeclaredValues(ValueError):
         super().__init__(f"undeclared mask value {shown}{more}")
 
 
-def encode(annotation: np.ndarray, table: ClassTable) -> np.ndarray:
+def encode(annotation: Page, table: ClassTable) -> Page:
     """Turn an annotation into class codes.
 
     Parameters
     ----------
-    annotation : (rows, columns) or (rows, columns, 2 to 4) array
+    annotation : (rows, columns) or (rows, columns, 2 to 4) page
         Grey levels, or grey with alpha, RGB, RGBA. Alpha carries no class and is left out. In a
         grey annotation a declared grey level is compared as it is; in a colour one, grey level v
         means (v, v, v), and 16-bit colours are read as 257 times the declared 8-bit ones. If the
@@ -45,8 +49,8 @@ def encode(annotation: np.ndarray, table: ClassTable) -> np.ndarray:
 
     Returns
     -------
-    (rows, columns) uint8 array
-        Codes 0 .. len(table) - 1, and `IGNORE`.
+    (rows, columns) uint8 page
+        Codes 0 .. len(table) - 1, and `IGNORE`; a large one is made as its rows are asked for.
 
     Raises
     ------
@@ -62,21 +66,34 @@ def encode(annotation: np.ndarray, table: ClassTable) -> np.ndarray:
     array([[0, 1]], dtype=uint8)
     """
     levels = _levels(annotation, table)
-    codes, known = _coded(levels, table)
-    if known.all():
-        return codes
-    if table.nearest:
-        codes[~known] = _nearest(levels[~known], table)
-    elif table.other is not None:
-        codes[~known] = table.other
-    else:
-        raise UndeclaredValues(counted(levels, ~known))
+
+    def strip_of(top: int, end: int) -> tuple[np.ndarray, list[tuple[Value, int]]]:
+        strip = np.asarray(levels[top:end])
+        codes, known = _coded(strip, table)
+        if known.all():
+            return codes, []
+        if table.nearest:
+            codes[~known] = _nearest(strip[~known], table)
+        elif table.other is not None:
+            codes[~known] = table.other
+        else:
+            return codes, counted(strip, ~known)
+        return codes, []
+
+    codes, strays = made(levels.shape[:2], np.uint8, strip_of, block_rows(levels))
+    if any(strays):
+        raise UndeclaredValues(together(strays))
     return codes
 
 
 def undeclared(annotation: np.ndarray, table: ClassTable) -> np.ndarray:
     """(rows, columns) bool: where an annotation, as of `encode`, has no declared value."""
-    return ~_coded(_levels(annotation, table), table)[1]
+    return ~_coded(np.asarray(_levels(annotation, table)), table)[1]
+
+
+def undeclared_px(annotation: Page, table: ClassTable) -> int:
+    """How many pixels of an annotation have no declared value."""
+    return sum(int(undeclared(strip, table).sum()) for strip in strips(annotation))
 
 
 def _coded(levels: np.ndarray, table: ClassTable) -> tuple[np.ndarray, np.ndarray]:
@@ -112,24 +129,26 @@ def _scale(levels: np.ndarray, ndim: int) -> int:
     return COLOUR_SCALE[levels.dtype.newbyteorder("=")] if ndim == 3 else 1
 
 
-def _levels(annotation: np.ndarray, table: ClassTable) -> np.ndarray:
+def _levels(annotation: Page, table: ClassTable) -> Page:
     levels = without_alpha(annotation)
     if levels.ndim == 2 and not table.is_grey:
         raise ValueError("the classes are colours, but this mask is grey")
     return levels
 
 
-def without_alpha(annotation: np.ndarray) -> np.ndarray:
+def without_alpha(annotation: Page) -> Page:
     """Grey (rows, columns) or colour (rows, columns, 3) levels of an annotation."""
     if annotation.ndim == 2:
         return annotation
-    if annotation.ndim == 3 and annotation.shape[2] == 2:
-        return annotation[..., 0]
-    if annotation.ndim == 3 and annotation.shape[2] in (3, 4):
+    shape = annotation.shape
+    if annotation.ndim == 3 and shape[2] == 2:
+        return mapped(annotation, lambda strip: strip[..., 0], shape[:2], annotation.dtype)
+    if annotation.ndim == 3 and shape[2] in (3, 4):
         if annotation.dtype.newbyteorder("=") not in COLOUR_SCALE:
             raise ValueError(f"a colour mask must be 8- or 16-bit, this one is {annotation.dtype}")
-        return annotation[..., :3]
-    raise ValueError(f"a mask is grey or RGB(A), this one has shape {annotation.shape}")
+        colours = (*shape[:2], 3)
+        return mapped(annotation, lambda strip: strip[..., :3], colours, annotation.dtype)
+    raise ValueError(f"a mask is grey or RGB(A), this one has shape {shape}")
 
 
 def _keys(levels: np.ndarray) -> np.ndarray:
@@ -153,3 +172,11 @@ def counted(levels: np.ndarray, where: np.ndarray) -> list[tuple[Value, int]]:
     order = np.argsort(-pixels, kind="stable")
     as_value = (lambda v: tuple(int(x) for x in v)) if levels.ndim == 3 else (lambda v: v.item())
     return [(as_value(values[i]), int(pixels[i])) for i in order]
+
+
+def together(counts: Iterable[list[tuple[Value, int]]]) -> list[tuple[Value, int]]:
+    """What `counted` gives of the whole, from what it gives of its strips."""
+    pixels: Counter[Value] = Counter()
+    for of_strip in counts:
+        pixels.update(dict(of_strip))
+    return sorted(pixels.items(), key=lambda of: (-of[1], of[0]))

@@ -9,7 +9,8 @@ of formats has a module, imported when it is needed: `FORMATS` says which.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 from tessera.folders import is_store
 from tessera.frames import NO_FRAME
 from tessera.readers.recordings import Recording, UnreadableFile, one_line
+from tessera.strips import LazyPage, Page, mapped, strips
 
 __all__ = ["Recording", "UnreadableFile", "read_annotation", "read_labels", "read_micrograph"]
 
@@ -62,7 +64,8 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     Returns
     -------
     Recording
-        With pixels of shape (rows, columns), in the file's dtype.
+        With pixels of shape (rows, columns), in the file's dtype; of a large file they are read as
+        they are asked for, and raise `UnreadableFile` then.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
 
 def read_annotation(
     path: str, key: str = "", frame: int = NO_FRAME, by_colour: bool = True
-) -> np.ndarray:
+) -> Page:
     """Read one mask as it was drawn: (rows, columns), or with grey + alpha, RGB or RGBA channels.
 
     Of a picture with a palette the colours, or else their numbers.
@@ -96,16 +99,21 @@ def read_annotation(
     recording = _read(path, key, frame)
     pixels = recording.pixels
     if recording.palette is not None:
-        numbers, colours = recording.palette
-        pixels = colours[numbers] if by_colour else numbers
+        pixels, colours = recording.palette
+        if by_colour:
+            shape = (*pixels.shape, colours.shape[1])
+            pixels = mapped(pixels, lambda numbers: colours[numbers], shape, colours.dtype)
     if pixels.dtype == bool:
-        return pixels.astype(np.uint8)
+        return mapped(pixels, lambda strip: strip.astype(np.uint8), pixels.shape, np.uint8)
     if pixels.dtype.kind == "f":
         # ImageJ has no integers of 32 bits.
-        broken = int((~np.isfinite(pixels) | (pixels != np.trunc(pixels))).sum())
+        broken = sum(
+            int((~np.isfinite(strip) | (strip != np.trunc(strip))).sum())
+            for strip in strips(pixels)
+        )
         if broken:
             raise UnreadableFile(f"a {pixels.dtype} mask: {broken} px are no whole numbers")
-        return pixels.astype(np.int64)
+        return mapped(pixels, lambda strip: strip.astype(np.int64), pixels.shape, np.int64)
     if pixels.dtype.kind not in "ui":
         raise UnreadableFile(f"a mask of type {pixels.dtype} holds no class values")
     return pixels
@@ -163,8 +171,25 @@ def read_here(path: str, key: str, frame: int) -> Recording:
         If it cannot be read.
     """
     known = format_of(path)
+    with _refusing(known):
+        recording = known.load()(path, key, frame)
+    pixels = recording.pixels
+    if not isinstance(pixels, LazyPage):
+        return recording
+
+    def rows_of(top: int, end: int) -> np.ndarray:
+        with _refusing(known):
+            return pixels[top:end]
+
+    lazy = LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
+    return replace(recording, pixels=lazy)
+
+
+@contextmanager
+def _refusing(known: Format) -> Iterator[None]:
+    """Whatever goes wrong in reading means that the file cannot be read."""
     try:
-        return known.load()(path, key, frame)
+        yield
     except UnreadableFile:
         raise
     except ModuleNotFoundError as error:
@@ -185,17 +210,19 @@ PACKAGES = {"rsciio": "rosettasciio", "skimage": "scikit-image", "PIL": "pillow"
 """Packages that are called otherwise than their module."""
 
 
-def _grey(pixels: np.ndarray) -> np.ndarray:
+def _grey(pixels: Page) -> Page:
     """Pixels without alpha, and without the copies of grey stored as red, green and blue."""
     if pixels.ndim == 2:
         return pixels
     if pixels.ndim != 3 or pixels.shape[2] > 4:
         raise UnreadableFile(f"shape {pixels.shape} is not one grey micrograph")
-    colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
-    differ = int((colours != colours[..., :1]).any(axis=2).sum())
+    colours = slice(3 if pixels.shape[2] >= 3 else 1)
+    differ = sum(
+        int((strip[..., colours] != strip[..., :1]).any(axis=2).sum()) for strip in strips(pixels)
+    )
     if differ:
         raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
-    return colours[..., 0]
+    return mapped(pixels, lambda strip: strip[..., 0], pixels.shape[:2], pixels.dtype)
 
 
 def _tiff() -> Reader:

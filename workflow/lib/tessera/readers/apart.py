@@ -16,12 +16,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from tessera.readers.claims import bytes_of
 from tessera.readers.recordings import Recording, UnreadableFile
+from tessera.strips import STRIP_BYTES, LazyPage
 
 COMPUTES_S = 3
 BYTES_A_SECOND = 20_000_000
@@ -42,18 +42,37 @@ class Apart:
         UnreadableFile
             If the file cannot be read; or if the process has died of it.
         """
+        asked = (str(Path(path).absolute()), key, frame)
+        said, data = self._asked(*asked, None)
+        shape, dtype = tuple(said["shape"]), np.dtype(said["dtype"])
+
+        def rows_of(top: int, end: int) -> np.ndarray:
+            _, rows = self._asked(*asked, (top, end))
+            return np.ndarray((end - top, *shape[1:]), dtype, rows)
+
+        if "block_rows" in said:
+            pixels = LazyPage(shape, dtype, rows_of, said["block_rows"])
+        else:
+            pixels = np.ndarray(shape, dtype, data)
+        sizes = tuple(float(side) for side in said["pixel_sizes_nm"])
+        return Recording(pixels, sizes, **{name: said[name] for name in STATED})
+
+    def _asked(self, *what: Any) -> tuple[dict[str, Any], bytearray]:
         if self._process is None or self._process.poll() is not None:
             self._process = _started()
         ask, answer = self._process.stdin, self._process.stdout
         try:
-            ask.write(json.dumps([str(Path(path).absolute()), key, frame]).encode() + b"\n")
+            ask.write(json.dumps(what).encode() + b"\n")
             ask.flush()
             said = json.loads(answer.readline())
-            if "refused" not in said:
-                return _recording(said, answer)
+            data = bytearray(said.get("n_bytes", 0))
+            if answer.readinto(data) != len(data):
+                raise ValueError("the process has died")
         except (OSError, ValueError) as error:
             raise UnreadableFile(self._end()) from error
-        raise UnreadableFile(said["refused"])
+        if "refused" in said:
+            raise UnreadableFile(said["refused"])
+        return said, data
 
     def _end(self) -> str:
         """What the process has died of."""
@@ -85,20 +104,20 @@ def _started() -> subprocess.Popen[bytes]:
     )
 
 
-def _recording(said: dict[str, Any], answer: BinaryIO) -> Recording:
-    dtype, shape = np.dtype(said["dtype"]), tuple(said["shape"])
-    data = bytearray(bytes_of(shape, dtype.itemsize))
-    if answer.readinto(data) != len(data):
-        raise ValueError("the process has died")
-    pixels = np.ndarray(shape, dtype, data)
-    sizes = tuple(float(side) for side in said["pixel_sizes_nm"])
-    return Recording(pixels, sizes, **{name: said[name] for name in STATED})
-
-
 def _answer(recording: Recording) -> tuple[dict[str, Any], bytes]:
-    pixels = np.ascontiguousarray(recording.pixels)
+    """What is said of a recording, and its pixels unless they are asked for by rows."""
+    pixels = recording.pixels
     said = {name: getattr(recording, name) for name in (*STATED, "pixel_sizes_nm")}
-    return {**said, "dtype": pixels.dtype.str, "shape": pixels.shape}, pixels.tobytes()
+    said |= {"dtype": pixels.dtype.str, "shape": pixels.shape}
+    if isinstance(pixels, LazyPage):
+        return said | {"block_rows": pixels.block_rows}, b""
+    return said, np.ascontiguousarray(pixels).tobytes()
+
+
+def _allowed(path: str, rows: tuple[int, int] | None) -> float:
+    """Seconds that reading may take; of rows, what is to be unfolded counts, not the file."""
+    n_bytes = Path(path).stat().st_size if rows is None else STRIP_BYTES
+    return COMPUTES_S + n_bytes / BYTES_A_SECOND
 
 
 def _may_compute(seconds: float) -> None:
@@ -117,15 +136,21 @@ def main() -> None:
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
+    last: tuple[list[Any], Recording | None] = ([], None)
     for line in sys.stdin:
-        path, key, frame = json.loads(line)
-        _may_compute(COMPUTES_S + Path(path).stat().st_size / BYTES_A_SECOND)
+        *asked, rows = json.loads(line)
+        _may_compute(_allowed(asked[0], rows))
         data = b""
         try:
-            said, data = _answer(read_here(path, key, frame))
+            if rows is None or last[0] != asked:
+                last = asked, read_here(*asked)
+            if rows is None:
+                said, data = _answer(last[1])
+            else:
+                said, data = {}, np.ascontiguousarray(last[1].pixels[slice(*rows)]).tobytes()
         except UnreadableFile as error:
             said = {"refused": str(error)}
-        answers.write(json.dumps(said).encode() + b"\n" + data)
+        answers.write(json.dumps(said | {"n_bytes": len(data)}).encode() + b"\n" + data)
         answers.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -10,29 +11,57 @@ import numpy as np
 from tessera.frames import NO_FRAME
 from tessera.readers.claims import bytes_of
 from tessera.readers.recordings import Recording, UnreadableFile
+from tessera.strips import LazyPage, Page, is_small
 
 LONGEST_HEADER = 65_536
 MOST_CHANNELS = 4
+
+
+Take = Callable[[Any], Any]
+Chunk = tuple[int, ...]
 
 
 class Stack(Protocol):
     """What has a shape, and gives a frame when it is indexed: an array, or one on disk."""
 
     shape: tuple[int, ...]
+    dtype: np.dtype
     ndim: int
 
     def __getitem__(self, index: Any) -> Any: ...
 
 
-def frame_of(stack: Stack, frame: int) -> np.ndarray:
+def frame_of(stack: Stack, frame: int, take: Take | None = None, chunk: Chunk = ()) -> Page:
     """One frame of a stack, or the whole of what is none.
+
+    Parameters
+    ----------
+    stack : array, or one on disk
+    frame : int
+    take : callable, optional
+        Gives what an index takes from the stack, also once that is closed: a large frame is read
+        by it as its rows are asked for.
+    chunk : tuple of int, optional
+        Shape of what the stack can only be read in.
 
     Raises
     ------
     UnreadableFile
         If there is no such frame.
     """
-    return np.asarray(stack[asked(stack.shape, frame)])
+    index = asked(stack.shape, frame)
+    return part_of(stack, () if index is ... else (index,), take, chunk)
+
+
+def part_of(stack: Stack, first: tuple[int, ...], take: Take | None, chunk: Chunk) -> Page:
+    """What lies at some first indices of a stack; otherwise as `frame_of`."""
+    shape = stack.shape[len(first) :]
+    if take is None or is_small(shape, stack.dtype):
+        return np.asarray(stack[(*first, ...)])
+    rows = chunk[len(first)] if chunk else 1
+    return LazyPage(
+        shape, stack.dtype, lambda top, end: np.array(take((*first, slice(top, end)))), rows
+    )
 
 
 def asked(shape: tuple[int, ...], frame: int) -> Any:
@@ -66,7 +95,12 @@ def read_npy(path: str, key: str, frame: int) -> Recording:
         held = Path(path).stat().st_size - file.tell()
     if held != (claimed := bytes_of(shape, dtype.itemsize)):
         raise UnreadableFile(f"its header says {claimed:,} bytes of pixels, the file has {held:,}")
-    pixels = frame_of(np.load(path, mmap_mode="r", allow_pickle=False), frame)
+
+    def mapped() -> np.ndarray:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    # Mapped anew for each strip: all that was touched of a map counts as memory until it is let go.
+    pixels = frame_of(mapped(), frame, lambda index: mapped()[index])
     return Recording(pixels, axes=axes_of(pixels.shape))
 
 

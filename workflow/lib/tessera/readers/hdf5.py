@@ -7,6 +7,7 @@ are not all there is refused, since HDF5 fills the rest with zeros.
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read(path: str, key: str, frame: int) -> Recording:
         found = container.get(key) if key else None
         if isinstance(found, h5py.Dataset):
             _check(found, path, frame)
-            pixels = frame_of(_texts(found), frame)
+            pixels = frame_of(_texts(found), frame, partial(_taken, path, key), found.chunks or ())
             sizes = _sizes(found.attrs.get(SIZES_UM))
             said = plain({**found.file.attrs, **found.attrs})
             return Recording(pixels, sizes, axes_of(pixels.shape), metadata=said)
@@ -45,6 +46,11 @@ def read(path: str, key: str, frame: int) -> Recording:
     from tessera.readers import rosetta
 
     return rosetta.reader("emd")(path, key, frame)
+
+
+def _taken(path: str, key: str, index: Any) -> np.ndarray:
+    with h5py.File(path, "r") as container:
+        return container[key][index]
 
 
 def _texts(dataset: h5py.Dataset) -> h5py.Dataset | np.ndarray:

@@ -7,6 +7,7 @@ write holds, a frame each, the rest.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def read(path: str, key: str, frame: int) -> Recording:
     with Path(path).open("rb") as file:
         _check(_header(file.read(HEADER_BYTES)), Path(path).stat().st_size)
     with mrcfile.mmap(path, mode="r") as file:
-        pixels = frame_of(file.data, frame)
+        pixels = frame_of(file.data, frame, partial(_taken, path))
         voxel = file.voxel_size
         more = _of_frame(file, frame)
         fields = {name: file.header[name] for name in file.header.dtype.names}
@@ -56,6 +57,11 @@ def read(path: str, key: str, frame: int) -> Recording:
         plain_text(more.get("Camera name", "")),
         plain({"header": fields, **({"extended header": more} if more else {})}),
     )
+
+
+def _taken(path: str, index: Any) -> np.ndarray:
+    with mrcfile.mmap(path, mode="r") as file:
+        return np.array(file.data[index])
 
 
 def _header(head: bytes) -> np.ndarray:

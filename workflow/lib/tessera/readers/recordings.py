@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tessera.strips import Page
+
 UNKNOWN = float("nan")
 NM_PER = {"nm": 1.0, "um": 1e3, "micron": 1e3, "mm": 1e6, "cm": 1e7, "m": 1e9, "pm": 1e-3}
 NM_PER |= {"å": 0.1, "a": 0.1, "angstrom": 0.1, "angstroms": 0.1, "ångström": 0.1}
@@ -40,7 +42,7 @@ class UnreadableFile(ValueError):
 class Palette(NamedTuple):
     """A picture with a palette: (rows, columns) numbers, and the (n, 3) 8-bit colour of each."""
 
-    numbers: np.ndarray
+    numbers: Page
     colours: np.ndarray
 
 
@@ -50,7 +52,9 @@ class Recording:
 
     Parameters
     ----------
-    pixels : (rows, columns) or (rows, columns, channels) array, or a stack of them along axis 0
+    pixels : (rows, columns) or (rows, columns, channels) page, or a stack of them along axis 0
+        An array, or a `LazyPage` of a large one: what is damaged further down in the file is
+        refused when it is come to.
     pixel_sizes_nm : (float, float)
         Height and width of a pixel: the distance of rows, and that of columns. NaN where the file
         states none.
@@ -68,7 +72,7 @@ class Recording:
         Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
     """
 
-    pixels: np.ndarray
+    pixels: Page
     pixel_sizes_nm: tuple[float, float] = (UNKNOWN, UNKNOWN)
     axes: str = ""
     instrument: str = ""

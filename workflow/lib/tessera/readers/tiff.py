@@ -18,6 +18,8 @@ from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import Palette, Recording, UnreadableFile, plain
 from tessera.readers.tiff_tags import known
+from tessera.strips import Page
+from tessera.tiff_pages import page_of
 
 UNCOMPRESSED = 1
 LAYOUT = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts", "JPEGTables"}
@@ -50,7 +52,7 @@ def read(path: str, key: str, frame: int) -> Recording:
         )
 
 
-def _palette(page: tifffile.TiffPage, pixels: np.ndarray) -> Palette | None:
+def _palette(page: tifffile.TiffPage, pixels: Page) -> Palette | None:
     if page.colormap is None or page.photometric != tifffile.PHOTOMETRIC.PALETTE:
         return None
     # Of 16 bits, the upper eight: some writers repeat them below, some leave those zero.
@@ -62,9 +64,9 @@ def _said(page: tifffile.TiffPage) -> dict[str, Any]:
     return {tag.name: tag.value for tag in page.tags if tag.name not in LAYOUT}
 
 
-def _pixels(page: tifffile.TiffPage, file: tifffile.TiffFile) -> np.ndarray:
+def _pixels(page: tifffile.TiffPage, file: tifffile.TiffFile) -> Page:
     _check_segments(page, file.filehandle.size)
-    return page.asarray()
+    return page_of(page, file.filehandle.path)
 
 
 def _check_segments(page: tifffile.TiffPage, size: int) -> None:

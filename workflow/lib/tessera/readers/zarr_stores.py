@@ -11,6 +11,7 @@ import json
 import math
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import zarr
 from zarr.storage import LocalStore, ZipStore
 
 from tessera.folders import folder_size
-from tessera.readers.arrays import asked, axes_of
+from tessera.readers.arrays import asked, axes_of, part_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, number, plain
 
@@ -27,6 +28,7 @@ CODECS = {"bytes", "endian", "transpose", "sharding_indexed", "crc32c", "crc32",
 CODECS |= {"gzip", "zlib", "bz2", "lzma", "lz4", "zstd", "blosc", "shuffle", "delta", "fletcher32"}
 """How chunks may be packed: none of these makes anything but numbers of bytes."""
 Get = Callable[[str], bytes | None]
+Opened = Callable[[], AbstractContextManager[Any]]
 
 
 def read(path: str, key: str, frame: int) -> Recording:
@@ -37,7 +39,7 @@ def read(path: str, key: str, frame: int) -> Recording:
         return (folder / name).read_bytes() if (folder / name).is_file() else None
 
     store = LocalStore(folder, read_only=True)
-    return _read(store, get, folder_size(folder), (key, frame))
+    return _read(lambda: nullcontext(store), get, folder_size(folder), (key, frame))
 
 
 def read_zip(path: str, key: str, frame: int) -> Recording:
@@ -50,14 +52,13 @@ def read_zip(path: str, key: str, frame: int) -> Recording:
         def get(name: str) -> bytes | None:
             return archive.read(name) if name in names else None
 
-        store = ZipStore(Path(path), mode="r", read_only=True)
-        try:
-            return _read(store, get, Path(path).stat().st_size, (key, frame))
-        finally:
-            store.close()
+        def opened() -> closing[ZipStore]:
+            return closing(ZipStore(Path(path), mode="r", read_only=True))
+
+        return _read(opened, get, Path(path).stat().st_size, (key, frame))
 
 
-def _read(store: Any, get: Get, held: int, wanted: tuple[str, int]) -> Recording:
+def _read(opened: Opened, get: Get, held: int, wanted: tuple[str, int]) -> Recording:
     key, frame = _within(wanted[0]), wanted[1]
     node, attributes = _node(get, key)
     image = _multiscales(attributes)
@@ -68,21 +69,35 @@ def _read(store: Any, get: Get, held: int, wanted: tuple[str, int]) -> Recording
     if node is None:
         raise UnreadableFile(f"holds no array {where or '(none named)'}; name it: store::array")
     _check(node, held)
-    array = zarr.open_array(store, path=where, mode="r", zarr_format=node["zarr_format"])
-    if array.nchunks_initialized < math.prod(array.cdata_shape):
-        raise UnreadableFile(
-            f"has {array.nchunks_initialized} of its {math.prod(array.cdata_shape)} chunks; if the"
-            " others are empty, write them too (write_empty_chunks=True)"
-        )
-    lead = next((at for at, side in enumerate(array.shape[:-2]) if side != 1), array.ndim - 2)
-    lead = max(lead, 0)
-    index = asked(array.shape[lead:], frame)
-    pixels = np.asarray(array[(*(0,) * lead, index)])
-    while pixels.ndim > 2 and len(pixels) == 1:  # of one channel, or one depth
-        pixels = pixels[0]
+    version = node["zarr_format"]
+    with opened() as store:
+        array = zarr.open_array(store, path=where, mode="r", zarr_format=version)
+        if array.nchunks_initialized < math.prod(array.cdata_shape):
+            raise UnreadableFile(
+                f"has {array.nchunks_initialized} of its {math.prod(array.cdata_shape)} chunks; if"
+                " the others are empty, write them too (write_empty_chunks=True)"
+            )
+        first = _first(array.shape, frame)
+
+        def take(index: tuple[Any, ...]) -> Any:
+            with opened() as store:
+                return zarr.open_array(store, path=where, mode="r", zarr_format=version)[index]
+
+        pixels = part_of(array, first, take, array.shards or array.chunks)
     return Recording(
         pixels, _sizes(image), axes_of(pixels.shape), metadata=plain({"attributes": attributes})
     )
+
+
+def _first(shape: tuple[int, ...], frame: int) -> tuple[int, ...]:
+    """Indices of the picture that is asked for, along all axes before its rows."""
+    lead = next((at for at, side in enumerate(shape[:-2]) if side != 1), len(shape) - 2)
+    lead = max(lead, 0)
+    index = asked(shape[lead:], frame)
+    first = (*(0,) * lead, *(() if index is ... else (index,)))
+    while len(shape) - len(first) > 2 and shape[len(first)] == 1:  # of one channel, or one depth
+        first += (0,)
+    return first
 
 
 def _within(key: str) -> str:
