@@ -5,7 +5,7 @@ the landmarks by which `split` finds areas that were recorded twice; and all els
 INPUTS:
     none that Snakemake knows; the shard's raw files, which param `rows` names and `sha256` digests. They
     are found, hashed and held against the lineage as the run is planned, and against `sha256` as they
-    are read. Declared one by one they cost half of planning a large study, and Snakemake hashes what is
+    are read. Declared one by one they cost a third of planning a large study, and Snakemake hashes what is
     declared once more for every output, in the one process that schedules all jobs
 
 OUTPUTS:
