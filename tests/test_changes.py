@@ -45,6 +45,11 @@ def test_fresh_clone_with_the_old_results_plans_nothing(study, tmp_path):
     # Even where only the results were brought along, not what Snakemake remembers of them.
     shutil.rmtree(study.folder / ".snakemake")
     assert study.plan(root=clone) == []
+    # What has changed then, it could not tell.
+    tifffile.imwrite(study.folder / "data/b-1.mask.tif", np.eye(SIDE_PX, dtype=np.uint8) * 255)
+    said = study.refused("-n")
+    assert "train/0/0: results/networks/seed-0/fold-0.lineage: was not made from this study" in said
+    assert "train/0/2" not in said  # b is in fold 2
 
 
 def test_comment_in_a_module_plans_nothing_and_a_line_all_that_import_it(study, tmp_path):

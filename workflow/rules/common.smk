@@ -48,6 +48,7 @@ from tessera.calibration import Calibration, expected
 from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
+from tessera.job_records import unrecorded
 from tessera.leftovers import FOLDERS, endangered, leftovers
 from tessera.pixel_sizes import AUTO
 from tessera.planning import memory_mb
@@ -74,6 +75,8 @@ started = time.time()
 try:
     prepare = prepared if workflow.is_main_process else prepared_for_job
     study = prepare(config)
+    if workflow.is_main_process and workflow.workflow_settings.persistence_backend.name == "FILE":
+        problems.raise_if(unrecorded(study))
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 

@@ -21,6 +21,7 @@ SETTINGS_OF = {
     "normalise": {"plan.yaml"},
     "tile": {"plan.yaml"},
     "train": {"plan.yaml", "folds.tsv", "calibration.yaml"},
+    "report": {"plan.yaml"},
 }
 """What a rule takes settings from, and no pixel."""
 MADE_ONCE = "plan"
