@@ -14,6 +14,7 @@ import annotate
 from builders import problems_of
 from tessera.annotations import Image, read_mask
 from tessera.classes import IGNORE, ClassTable
+from tessera.crops import COLUMNS, Crop
 from tessera.digests import file_digest
 from tessera.files import read_page, read_table
 from tessera.frames import NO_FRAME
@@ -117,6 +118,7 @@ def annotated(folder, rows, classes=TABLE, images=None):
     if images is not None:
         cells = [{"micrograph": name, "file": of.name, "rows": of.shape[0], "columns": of.shape[1]}
                  for name, of in images.items()]  # fmt: skip
+        cells = [{**of, **dict.fromkeys(COLUMNS, 0)} for of in cells]
         micrographs = str(folder / "micrographs.tsv")
         pd.DataFrame(cells).to_csv(micrographs, sep="\t", index=False)
     sha256 = [file_digest(of["path"]) for of in rows]
@@ -243,3 +245,33 @@ def test_stray_values_of_axons_count_as_the_nearest():
     assert np.bincount(mask.codes.ravel()).tolist() == [377956, 488611 + 5, 354544 + 4]
     strays = [(234, 1275), (408, 888), (425, 1279), (449, 665), (452, 451)]
     assert {mask.codes[at] for at in strays} <= {1, 2}
+
+
+# --------------------------------------------------------------------- micrographs that are cropped
+
+CROPPED = Image("a.tif", (5, 6), Crop(top=1, bottom=1, left=1))
+"""Of a picture of which `LABELS` is what is left."""
+
+
+@pytest.mark.parametrize("table", [TABLE, APART], ids=["values", "instances"])
+def test_a_mask_of_the_whole_picture_is_cropped_and_any_other_is_not(tmp_path, table):
+    drawn = LABELS if table is APART else (LABELS > 0).astype(np.uint8)
+    whole = np.full(CROPPED.shape, 77, np.uint8)  # stands for nothing, nor has it to
+    whole[1:4, 1:] = drawn
+    found = []
+    for name, mask in {"whole": whole, "left": drawn}.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", mask)
+        found.append(read_mask(row(tmp_path / f"{name}.tif"), table, CROPPED).codes.tolist())
+    assert found[0] == found[1] == (TOUCHING if table is APART else drawn.tolist())
+    tifffile.imwrite(tmp_path / "other.tif", np.zeros((4, 6), np.uint8))
+    # Tile tells that it does not fit.
+    assert read_mask(row(tmp_path / "other.tif"), table, CROPPED).codes.shape == (4, 6)
+
+
+def test_regions_are_in_the_coordinates_of_the_whole_picture(tmp_path):
+    path = coco(tmp_path, "b.tif", "a.tif", shape=CROPPED.shape)
+    codes = read_mask(row(path, "a.tif"), TABLE, CROPPED).codes
+    assert codes.tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    left = coco(tmp_path, "a.tif", shape=SHAPE)
+    with pytest.raises(ValueError, match="has 3 x 5 px, the micrograph has 5 x 6 px"):
+        read_mask(row(left, "a.tif"), TABLE, CROPPED)

@@ -15,7 +15,8 @@ from tessera.digests import file_digest
 from tessera.files import read_pages, read_table
 from tessera.problems import BadInput
 
-SETTINGS = {"limits": {"saturated": 0.5, "dead_lines": 0.1, "constant": "refuse"}}
+LIMITS = {"saturated": 0.5, "dead_lines": 0.1, "constant": "refuse"}
+SETTINGS = {"crop": None, "limits": LIMITS}
 NAMES = ("pages.tif", "table.tsv", "landmarks.parquet", "metadata.json")
 
 

@@ -14,6 +14,8 @@ from PIL import Image
 import report
 from tessera import panels
 from tessera.classes import IGNORE
+from tessera.conditions import CONDITION
+from tessera.crops import COLUMNS
 from tessera.figures import Row, dot_plot, loss_plot
 from tessera.files import write_pages
 from tessera.metrics import class_counts, confusion
@@ -51,7 +53,9 @@ def write_shard(folder, group, wrong_px, annotated=True, use="cv", fold="0", siz
     entropy = random.random((60, 80)).astype(np.float32)
     write_pages(paths["predictions"] / f"{group}-1.entropy.tif", [(entropy, size_nm)], True)
     row = {"micrograph": f"{group}-1", "page": 0, "rows": 60, "columns": 80}
-    pd.DataFrame([row | {"pixel_size_nm": size_nm}]).to_csv(paths["table"], sep="\t", index=False)
+    row |= {"pixel_size_nm": size_nm, **dict.fromkeys(COLUMNS, 0), **dict.fromkeys(CONDITION, 0)}
+    row |= {"lowest": 80, "highest": 120}
+    pd.DataFrame([row]).to_csv(paths["table"], sep="\t", index=False)
     placement = {"shard": name, "group": group, "annotated": annotated, "use": use, "fold": fold}
     counts = class_counts(confusion(mask_true, mask_pred, 2)).assign(micrograph=f"{group}-1")
     if annotated:
@@ -225,6 +229,19 @@ def test_an_ungrouped_validation_is_said_loudly_and_first(study):
 
 def head(html):
     return html.partition("<nav")[0].partition("<h1>")[2]
+
+
+def test_what_is_worth_knowing_of_micrographs_is_listed(study):
+    assert 'id="noted"' not in written(study)
+    path = next(shard.table for shard in study["shards"] if shard.placement["group"] == "g2")
+    table = pd.read_csv(path, sep="\t")
+    table[["crop_bottom_px", "highest", "highest_px", "dead_rows"]] = [14, 4095, 2400, 3]
+    table.to_csv(path, sep="\t", index=False)
+    section = written(study).partition('id="noted"')[2].partition("</section>")[0]
+    assert "50 % of the pixels have the highest grey level, 4095; 3 of 60 rows are dead" in section
+    assert "cut off: bottom 14 px" in section
+    assert "g2-1" in section
+    assert "g1-1" not in section
 
 
 def test_allowed_leaks_are_said_loudly_and_listed(study):

@@ -180,7 +180,9 @@ def ingested(folder, rows):
     names = ("pages.tif", "table.tsv", "landmarks.parquet", "metadata.json")
     outputs = Outputs(*(str(folder / name) for name in names))
     limits = {"saturated": 1, "dead_lines": 1, "constant": "refuse"}
-    main(rows, [file_digest(row["path"]) for row in rows], {"limits": limits}, outputs)
+    main(
+        rows, [file_digest(row["path"]) for row in rows], {"crop": None, "limits": limits}, outputs
+    )
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 

@@ -198,6 +198,7 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
 @pytest.mark.parametrize(
     ("step", "block"),
     [
+        ("ingest", {"limits": {"saturated": 0.5}}),
         ("normalise", {"low_percentile": 1.0}),
         ("tile", {"stride_px": 64}),
         ("train", {"epochs": 3}),
@@ -211,6 +212,17 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
 def test_changed_settings_of_a_step_reach_what_its_code_would(step, block):
     code = study_of(code=lambda script: script + "!" * (script == f"{step}.py"))
     assert changed(study_of(**{step: block})) == changed(code)
+
+
+def test_a_crop_reaches_masks_too():
+    found, code = (
+        changed(study_of(ingest={"crop": "auto"})),
+        changed(study_of(code=lambda script: script + "!" * (script == "ingest.py"))),
+    )
+    assert found == code | {"annotate": study_of().annotated}
+    by_pixels, others = ({"crop": {"bottom": px}} for px in (60, 61))
+    corrected = study_of(ingest=by_pixels).lineage("annotate", "a")
+    assert corrected != study_of(ingest=others).lineage("annotate", "a")
 
 
 def test_how_jobs_run_changes_nothing():

@@ -3,7 +3,8 @@ Annotations of a shard into class codes, one page a micrograph.
 
 INPUTS:
     the shard's raw masks, which params name: see ingest
-    results/micrographs/{shard}.tsv, where a mask is a JSON of regions: the size that they are drawn in
+    results/micrographs/{shard}.tsv, where a mask is a JSON of regions, for the size that they are drawn
+    in, or where micrographs are cropped
 
 OUTPUTS:
     results/masks/{shard}.tif, results/masks/{shard}.tsv: annotated shards only

@@ -6,7 +6,7 @@ DEFINES:
     verbatim            settings that may hold braces
     raw_rows, raw_digests   of a shard: the raw files that the sheet's column names, and how to read them
     of_shards           files of all shards of a kind: annotated, predicted, evaluated, surveyed
-    drawn_on            of a shard: what is known of its micrographs, if regions are drawn on them
+    drawn_on            of a shard: what is known of its micrographs, if its masks need it
     of_training_shards  files of all shards that a fold's networks may learn from
     placement_of        where all shards of a kind stand
     gate                of a network: the audit of the folds, unless it is trained already
@@ -110,7 +110,7 @@ def raw_digests(column):
 
 
 def drawn_on(wildcards):
-    if not study.draws_regions(wildcards.shard):
+    if not study.needs_micrographs(wildcards.shard):
         return []
     return f"results/micrographs/{wildcards.shard}.tsv"
 

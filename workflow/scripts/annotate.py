@@ -10,6 +10,7 @@ import pandas as pd
 
 from tessera.annotations import Image, Mask, read_mask
 from tessera.classes import DECLARED, ClassTable
+from tessera.crops import COLUMNS, Crop
 from tessera.digests import changed_files
 from tessera.files import read_table, write_pages, write_table
 from tessera.logs import LOG, logged_to
@@ -32,7 +33,8 @@ def main(
 ) -> None:
     """Write the masks of `rows`, whose files have the digests `sha256`, to `pages` as codes.
 
-    `micrographs` is the table of the micrographs, where annotations are regions drawn on them.
+    `micrographs` is the table of the micrographs, where annotations are regions drawn on them, or
+    where something was cut off.
     """
     problems: list[Problem] = changed_files(rows, sha256)
     records: list[dict[str, Any]] = []
@@ -44,11 +46,15 @@ def main(
 
 
 def images_of(micrographs: str | None) -> dict[str, Image]:
-    """File and shape of each micrograph, as the table of micrographs has them."""
+    """The picture of each micrograph, as the table of micrographs has it."""
     if micrographs is None:
         return {}
-    known = read_table(micrographs, ["micrograph", "file", "rows", "columns"])
-    return {row.micrograph: Image(row.file, (row.rows, row.columns)) for row in known.itertuples()}
+    known = read_table(micrographs, ["micrograph", "file", "rows", "columns", *COLUMNS])
+    crops = (Crop(*cut) for cut in known[[*COLUMNS]].itertuples(index=False))
+    return {
+        row.micrograph: Image(row.file, crop.whole((row.rows, row.columns)), crop)
+        for row, crop in zip(known.itertuples(), crops, strict=True)
+    }
 
 
 def _read(

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from tessera.conditions import CONDITION, Condition, remarks
+from tessera.crops import COLUMNS, cut_off
 from tessera.digests import changed_files, digest
 from tessera.files import write_pages, write_table, write_text, written_atomically
 from tessera.fingerprints import fingerprint
@@ -100,6 +101,7 @@ def _read(
                 "dtype": pixels.dtype.name,
                 "pixel_size_nm": pixel_size_nm,
                 **_recorded(taken.recording),
+                **dict(zip(COLUMNS, astuple(taken.crop), strict=True)),
                 **_counted(taken.condition),
                 "file": Path(row["path"]).name,
                 "file_sha256": raw,
@@ -107,7 +109,7 @@ def _read(
                 "fingerprint": fingerprint(pixels),
             }
         )
-        for remark in remarks(taken.condition):
+        for remark in (*cut_off(taken.crop), *remarks(taken.condition)):
             LOG.info("%s: %s", row["micrograph"], remark)
         yield pixels, pixel_size_nm
     raise_if(problems)

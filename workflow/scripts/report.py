@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tessera.conditions import CONDITION
+from tessera.crops import COLUMNS
 from tessera.files import open_page, read_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.panels import labelled_panels, unlabelled_panels
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report"
 OF_MICROGRAPHS = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
+OF_MICROGRAPHS += [*COLUMNS, *CONDITION]
 PLACEMENT = ("group", "annotated", "use", "fold")
 
 

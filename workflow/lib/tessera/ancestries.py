@@ -42,7 +42,13 @@ def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
 
 
 def _annotations(study: Study, shard: str) -> Ancestry:
-    """What decides the masks of a shard; where regions are drawn, the micrographs too."""
+    """What decides the masks of a shard; where micrographs are cropped, what ingest makes too."""
+    known = reads(study, ("ingest", shard)) if study.crops else {}
+    return {**_drawn(study, shard), **known}
+
+
+def _drawn(study: Study, shard: str) -> Ancestry:
+    """The files of a shard's masks; where regions are drawn, the micrographs too."""
     if not study.draws_regions(shard):
         return _raw(study, shard, "mask")
     ancestry = _raw(study, shard, "mask", "image_key")

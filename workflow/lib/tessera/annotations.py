@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.classes import ClassTable
+from tessera.crops import NO_CROP, Crop
 from tessera.frames import is_json
 from tessera.instances import encode_labels
 from tessera.readers import UnreadableFile, read_annotation
@@ -42,10 +43,25 @@ class Mask:
 
 @dataclass(frozen=True)
 class Image:
-    """What an annotation of regions has to know of its micrograph: file name, and shape in px."""
+    """What an annotation has to know of its micrograph.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    shape : (rows, columns)
+        Of the picture in the file.
+    crop : Crop
+        What was cut off that picture.
+    """
 
     name: str
     shape: tuple[int, int]
+    crop: Crop = NO_CROP
+
+    def cropped(self, annotation: Page) -> Page:
+        """An annotation of the whole picture without what was cut off; any other as it is."""
+        return self.crop.of(annotation) if annotation.shape[:2] == self.shape else annotation
 
 
 def read_mask(
@@ -62,7 +78,7 @@ def read_mask(
         path, key and frame of the annotation.
     table : ClassTable
     image : Image, optional
-        The micrograph; needed where the annotation is a JSON.
+        The micrograph; needed where the annotation is a JSON, or where something was cut off.
     json_of : callable
         Content of a JSON file, by its path: keeps what it has read, where many rows share a file.
 
@@ -77,6 +93,8 @@ def read_mask(
             raise ValueError("regions are drawn on a micrograph, whose size is not known here")
         return _of_regions(json_of(path), key, image, table)
     annotation = read_annotation(path, key, frame, by_colour=table.by_colour)
+    # Before anything else: what lies on a data bar stands for nothing.
+    annotation = image.cropped(annotation) if image else annotation
     if table.instances is not None:
         codes, swallowed = encode_labels(annotation, table)
         return Mask(codes, swallowed=[str(number) for number in swallowed])
@@ -97,4 +115,5 @@ def _of_regions(data: Any, key: str, image: Image, table: ClassTable) -> Mask:
         said, real = (f"{rows} x {columns} px" for rows, columns in (picture.shape, image.shape))
         raise UnreadableFile(f"says that {picture.name} has {said}, the micrograph has {real}")
     drawing = draw(picture.regions, image.shape, table)
-    return Mask(drawing.codes, overlaid_px=drawing.overlaid_px, swallowed=drawing.swallowed)
+    codes = image.cropped(drawing.codes)
+    return Mask(codes, overlaid_px=drawing.overlaid_px, swallowed=drawing.swallowed)

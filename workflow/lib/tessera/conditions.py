@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from tessera.crops import COLUMNS, Crop, cut_off
 
 CONSTANT, REFUSE = "constant", "refuse"
 CONDITION = ("lowest", "highest", "lowest_px", "highest_px", "dead_rows", "dead_columns")
@@ -37,12 +40,12 @@ class Condition:
         Its grey levels lie between; NaN where no pixel is a number.
     lowest_px, highest_px : int
         Pixels that have just these: where many do, the micrograph is saturated there.
-    not_finite_px : int
-        Pixels that are NaN or infinite.
     dead_rows : int
         Rows of one grey level, or exactly like an earlier row.
     dead_columns : int
         Columns of one grey level, or exactly like the one to their left.
+    not_finite_px : int
+        Pixels that are NaN or infinite.
     """
 
     rows: int
@@ -51,9 +54,9 @@ class Condition:
     highest: float
     lowest_px: int
     highest_px: int
-    not_finite_px: int
     dead_rows: int
     dead_columns: int
+    not_finite_px: int = 0
 
     @property
     def is_constant(self) -> bool:
@@ -230,6 +233,31 @@ def remarks(of: Condition) -> Iterator[str]:
     ):
         if count:
             yield f"{count:,} of {of_all:,} {noun} are dead"
+
+
+def noted(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The micrographs of which something is worth knowing, with what it is in words.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `ingest` writes it, with the group of each.
+
+    Returns
+    -------
+    list of dict
+        micrograph, group, cut_off, remarks.
+    """
+    found = []
+    for row in table.to_dict("records"):
+        counted = {name: row[name] for name in ("rows", "columns", *CONDITION)}
+        said = {
+            "cut_off": "; ".join(cut_off(Crop(*(row[column] for column in COLUMNS)))),
+            "remarks": "; ".join(remarks(Condition(**counted))),
+        }
+        if any(said.values()):
+            found.append({"micrograph": row["micrograph"], "group": row["group"], **said})
+    return found
 
 
 def level(grey: float) -> str:

@@ -104,6 +104,11 @@ class Explainer:
         yield from changed_settings(step, then.settings, now.settings)
         if "rows" in now.ancestry:
             yield from self._changed_rows(step, then.ancestry, now.ancestry)
+            then_read, now_read = (of.ancestry.get("reads", {}) for of in (then, now))
+            for read in then_read.keys() | now_read.keys():
+                key = tuple(read.split("/"))
+                both = read in then_read and read in now_read
+                yield from self._since(key, then_read[read]) if both else self.causes(key)
             return
         if step == "split":
             yield from self._changed_folds(then.ancestry["folds"], now.ancestry["folds"])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tessera.conditions import Condition, Inspection, faults
+from tessera.crops import Crop, crop_of
 from tessera.pixel_sizes import fault
 from tessera.readers import Recording, UnreadableFile, read_micrograph
 from tessera.strips import Page, native, strips
@@ -33,6 +34,8 @@ class Micrograph:
         The sheet's, or else the file's own; NaN where neither says it.
     pixels_sha256 : str
     condition : Condition
+    crop : Crop
+        What was cut off the picture in the file; `pixels` are without it.
     """
 
     recording: Recording
@@ -40,6 +43,7 @@ class Micrograph:
     pixel_size_nm: float
     pixels_sha256: str
     condition: Condition
+    crop: Crop
 
 
 def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograph:
@@ -50,7 +54,7 @@ def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograp
     row : mapping
         path, key and frame of the file; pixel_size_nm of the sheet, NaN where it says none.
     settings : mapping
-        Of `ingest`: limits, see `conditions.faults`.
+        Of `ingest`: crop, see `crops.crop_of`; limits, see `conditions.faults`.
 
     Raises
     ------
@@ -63,7 +67,8 @@ def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograp
     pixel_size_nm = recording.pixel_size_nm if np.isnan(stated) else stated
     if impossible := fault(pixel_size_nm):
         raise UnreadableFile(impossible)
-    pixels, sha256, inspection = native(recording.pixels), hashlib.sha256(), Inspection()
+    crop = crop_of(recording.pixels, settings["crop"], recording.scanned_rows)
+    pixels, sha256, inspection = native(crop.of(recording.pixels)), hashlib.sha256(), Inspection()
     # Goes through all of a large file: what is damaged further down is refused here too.
     for strip in strips(pixels):
         sha256.update(strip)
@@ -71,4 +76,4 @@ def read_image(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Micrograp
     condition = inspection.condition()
     if unusable := "; ".join(faults(condition, settings["limits"])):
         raise UnreadableFile(unusable)
-    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), condition)
+    return Micrograph(recording, pixels, pixel_size_nm, sha256.hexdigest(), condition, crop)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.classes import palette
+from tessera.conditions import noted
 from tessera.figures import Row, dot_plot, loss_plot, score_bar
 from tessera.metrics import SCORES
 from tessera.panels import ERROR_COLOURS, heat_colours
@@ -58,7 +59,8 @@ class Tables:
     metrics : DataFrame
         As `summaries.summary` gives it; its text columns hold empty strings, not NaN.
     micrographs : DataFrame
-        Those predicted: micrograph, rows, columns, pixel_size_nm, group, annotated, use, fold.
+        Those predicted: micrograph, rows, columns, pixel_size_nm, what `conditions.noted` needs;
+        group, annotated, use, fold.
     histories : dict of (seed, fold) to DataFrame
         step, loss; started_from, where a network did not start from random weights.
     before : dict of int to DataFrame
@@ -107,6 +109,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "networks": networks,
         "starts": starts(tables.histories),
         "folds": folds.to_dict("records"),
+        "noted": noted(tables.micrographs),
         "leaks": tables.leaks.to_dict("records"),
         "scored": [
             {

@@ -196,6 +196,15 @@ class Study:
         """Whether annotations of a shard are regions, drawn on micrographs whose size they need."""
         return any(is_json(path) for path in self.cells_of(shard, "mask"))
 
+    def needs_micrographs(self, shard: str) -> bool:
+        """Whether annotations of a shard are read with what is known of the micrographs."""
+        return self.crops or self.draws_regions(shard)
+
+    @property
+    def crops(self) -> bool:
+        """Whether anything may be cut off micrographs."""
+        return bool(self.config["ingest"]["crop"])
+
     def placement(self, shards: list[str]) -> list[dict[str, Any]]:
         """Name, group, annotated, use and fold of shards, for the scripts that handle many."""
         return self.shards.loc[shards].reset_index().to_dict("records")

@@ -24,6 +24,8 @@ from tessera.strips import LazyPage, Page, mapped, strips
 __all__ = ["Recording", "UnreadableFile", "read_annotation", "read_labels", "read_micrograph"]
 
 HEAD_BYTES = 4096
+WIDEST = 8
+"""Bytes of the widest number that is read; what is wider is no number of a microscope."""
 
 Reader = Callable[[str, str, int], Recording]
 
@@ -64,8 +66,8 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     Returns
     -------
     Recording
-        With pixels of shape (rows, columns), in the file's dtype; of a large file they are read as
-        they are asked for, and raise `UnreadableFile` then.
+        With pixels of shape (rows, columns), in the file's dtype, the larger the brighter; of a
+        large file they are read as they are asked for, and raise `UnreadableFile` then.
 
     Raises
     ------
@@ -76,12 +78,16 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     pixels = recording.pixels
     if pixels.dtype.kind not in "uif":
         raise UnreadableFile(f"pixels of type {pixels.dtype} are no grey levels")
+    if pixels.dtype.itemsize > WIDEST:
+        raise UnreadableFile(f"pixels of type {pixels.dtype} are of more than 64 bits")
     if pixels.size == 0:
         raise UnreadableFile(f"shape {pixels.shape} holds no pixels")
     if recording.axes.startswith("Q"):
         raise UnreadableFile(f"shape {pixels.shape} is a stack, not one grey micrograph (frames)")
     named = {name: one_line(getattr(recording, name)) for name in ("instrument", "detector")}
-    return replace(recording, pixels=_grey(pixels), axes="YX", **named)
+    return replace(
+        recording, pixels=_brighter_up(_grey(pixels), recording.black), axes="YX", **named
+    )
 
 
 def read_annotation(
@@ -223,6 +229,14 @@ def _grey(pixels: Page) -> Page:
     if differ:
         raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
     return mapped(pixels, lambda strip: strip[..., 0], pixels.shape[:2], pixels.dtype)
+
+
+def _brighter_up(pixels: Page, black: int | None) -> Page:
+    """Pixels whose larger numbers are the brighter ones, whatever they are in the file."""
+    if black is None:
+        return pixels
+    dtype = pixels.dtype.newbyteorder("=")
+    return mapped(pixels, lambda strip: dtype.type(black) - strip, pixels.shape, dtype)
 
 
 def _tiff() -> Reader:

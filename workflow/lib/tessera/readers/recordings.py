@@ -66,10 +66,16 @@ class Recording:
         NaN where the file states none.
     recorded : str
         Date and time in ISO 8601; empty where the file states none, or an ambiguous one.
+    scanned_rows : int
+        Rows of the picture that were scanned, from the top; below them is a data bar. 0 where the
+        file states none.
     metadata : dict
         All that the file says of itself, as JSON holds it.
     palette : Palette, optional
-        Where the file has one: a TIFF's pixels are its numbers, other pictures' its colours.
+        Where the file has one: `pixels` are its colours.
+    black : int, optional
+        What black is where the file says that small numbers are bright, so that the grey level of
+        a number is `black` less the number.
     """
 
     pixels: Page
@@ -80,8 +86,10 @@ class Recording:
     magnification: float = UNKNOWN
     recorded: str = ""
     detector: str = ""
+    scanned_rows: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     palette: Palette | None = None
+    black: int | None = None
 
     @property
     def pixel_size_nm(self) -> float:

@@ -18,7 +18,7 @@ from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import Palette, Recording, UnreadableFile, plain
 from tessera.readers.tiff_tags import known
-from tessera.strips import Page
+from tessera.strips import Page, mapped
 from tessera.tiff_pages import page_of
 
 UNCOMPRESSED = 1
@@ -43,11 +43,14 @@ def read(path: str, key: str, frame: int) -> Recording:
             pixels = _pixels(page, file)
         else:
             raise UnreadableFile(f"there is no frame {frame}: pages in all: {n_pages}")
+        palette = _palette(page, pixels)
+        pixels = pixels if palette is None else _coloured(page, pixels)
         return Recording(
             pixels,
             axes="YX" if pixels.ndim == 2 else "YXS",
             metadata=plain(_said(page)),
-            palette=_palette(page, pixels),
+            palette=palette,
+            black=_black(page),
             **known(file, page),
         )
 
@@ -57,6 +60,22 @@ def _palette(page: tifffile.TiffPage, pixels: Page) -> Palette | None:
         return None
     # Of 16 bits, the upper eight: some writers repeat them below, some leave those zero.
     return Palette(pixels, (page.colormap >> 8).T.astype(np.uint8))
+
+
+def _coloured(page: tifffile.TiffPage, numbers: Page) -> Page:
+    """The colours of a picture with a palette, of as many bits as its numbers."""
+    colours = page.colormap.T if numbers.dtype.itemsize > 1 else (page.colormap >> 8).T
+    colours = colours.astype(np.uint16 if numbers.dtype.itemsize > 1 else np.uint8)
+    shape = (*numbers.shape, colours.shape[1])
+    return mapped(numbers, lambda strip: colours[strip], shape, colours.dtype)
+
+
+def _black(page: tifffile.TiffPage) -> int | None:
+    """What black is where 0 is white: the largest number, or of signed ones and floats none is."""
+    if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE or page.dtype is None:
+        return None
+    largest = {"u": 2**page.bitspersample - 1, "i": -1}
+    return largest.get(page.dtype.kind, 0)
 
 
 def _said(page: tifffile.TiffPage) -> dict[str, Any]:

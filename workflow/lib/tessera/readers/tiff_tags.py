@@ -125,7 +125,19 @@ def _fei(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
         "voltage_kv": positive(part["Beam"].get("HV"), 1e-3),
         "recorded": iso_date(moment),
         "detector": plain_text(part["Detectors"].get("Name", "")),
+        "scanned_rows": _scanned(said, page),
     }
+
+
+def _scanned(said: dict[str, Any], page: tifffile.TiffPage) -> int:
+    """Rows without the data bar: as the file says, if what it says fits the picture."""
+    image, bar = said.get("Image") or {}, (said.get("PrivateFei") or {}).get("DatabarHeight")
+    rows, columns = (positive(image.get(f"Resolution{axis}")) for axis in "YX")
+    if columns != page.imagewidth or not rows <= page.imagelength:
+        return 0
+    # Where both are said they have to agree, unless the bar was not written.
+    fits = rows in (page.imagelength, page.imagelength - number(bar)) or bar is None
+    return int(rows) if fits else 0
 
 
 def _zeiss(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
