@@ -35,7 +35,7 @@ test: $(READY) $(RUNCRATE) ## set up, run all tests
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	    --dist loadfile --no-loadscope-reorder
 
-bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks scale", ARGS=--large)
+bench: $(READY) ## measure against peers, minutes to hours (ONLY="training stitching memory leaks scale gigapixel", ARGS=--large)
 	PYTHONPATH=tests:workflow/lib:workflow/scripts $(BIN)/python -m benchmarks.bench $(ONLY) $(ARGS)
 
 lint: $(READY) ## what must be clean before a change goes in

@@ -13,6 +13,10 @@ DIGITS = [
 ]  # fmt: skip
 
 
+TOP = {np.uint8: 255, np.uint16: 4095}
+"""Where detectors saturate."""
+
+
 def text(digits, scale):
     """Digits as a bool array."""
     glyphs = [
@@ -26,8 +30,7 @@ def text(digits, scale):
 def image(seed=0, shape=(430, 640), dtype=np.uint8, mean=110, deviation=30):
     noise = np.random.default_rng(seed).normal(0, 0.3, shape)
     grey = mean + deviation * (texture(seed, shape) + noise)
-    top = np.iinfo(dtype).max if dtype == np.uint8 else 4095
-    return np.clip(grey, 0, top).astype(dtype)
+    return np.clip(grey, 0, TOP[dtype]).astype(dtype)
 
 
 def bar(columns, height, ground, ink, scale=2, lines=1, dtype=np.uint8):
@@ -91,6 +94,27 @@ def with_bars():
     yield "16 bits", np.concatenate([image(7, dtype=np.uint16, mean=2000), deep]), 46
     grey = image(8).astype(np.float32) + np.float32(0.25)
     yield "float", np.concatenate([grey, bar(640, 46, 0, 1).astype(np.float32)]), 46
+
+
+def random_bars(count, seed=1):
+    """(picture, rows of its bar) of bars and micrographs of all sorts."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        columns, dtype = int(rng.choice([512, 640, 800])), rng.choice([np.uint8, np.uint16])
+        shape, top = (int(columns * rng.uniform(0.6, 1)), columns), TOP[dtype]
+        mean, deviation = rng.uniform(-0.1, 1.1) * top, rng.uniform(0.03, 0.3) * top
+        ground, ink = [(0, 255), (255, 0), (20, 230), (200, 10), (0, 200)][rng.integers(5)]
+        if dtype == np.uint16:
+            ground, ink = ground * 257, ink * 257
+        height, scale = int(rng.integers(24, 72)), int(rng.integers(1, 3))
+        lines = 1 if height < 44 else int(rng.integers(1, 3))
+        made = bar(columns, height, ground, ink, scale, lines, dtype)
+        made = softened(made) if rng.random() < 0.3 else made
+        for line in (np.s_[0], np.s_[-1], np.s_[:, columns // 3]):
+            made[line] = ink if rng.random() < 0.3 else made[line]
+        if rng.random() < 0.15:
+            made[:2] = np.linspace(0, top, columns).astype(dtype)
+        yield np.concatenate([image(number, shape, dtype, mean, deviation), made]), height
 
 
 def without():

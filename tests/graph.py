@@ -31,7 +31,7 @@ def graph(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
         return {
             str(output): {
                 "input": sorted(map(str, job.input)),
-                "raw": [row["path"] for row in job.params.get("rows") or ()],
+                "raw": [row["path"] for row in job.params.get("rows") or () if "path" in row],
                 "resources": {name: str(value) for name, value in job.resources.items()},
                 "lineage": job.params.get("lineage"),
             }

@@ -67,6 +67,22 @@ def test_a_setting_and_where_it_counts():
     assert next(iter(found.values())).startswith("train seed 0 fold 0, ")
 
 
+@pytest.mark.parametrize(("then", "now"), [(None, "auto"), ("auto", None), ("auto", {"top": 9})])
+def test_a_crop_is_the_cause_for_masks_too(then, now):
+    before, after = (study_of(ingest={"crop": crop}) for crop in (then, now))
+    (said,) = explained(before, after).items()
+    assert said[0] == f"config changed, ingest: crop: {then}, now {now}"
+    assert "annotate a, b, c" in said[1]
+
+
+def test_an_image_is_the_cause_for_masks_where_it_may_be_cropped():
+    blocks = {"ingest": {"crop": "auto"}}
+    after = study_of(sha256={"data/a_000.tif": "other"}, **blocks)
+    found = explained(study_of(**blocks), after)
+    assert list(found) == ["image of a_000 changed"]
+    assert "annotate a; " in found["image of a_000 changed"]
+
+
 def test_a_value_of_the_plan():
     plan = Plan({**PLAN_OF_STUDY.values, "batch": 8}, PLAN_OF_STUDY.made)
     found = explained(study_of(), study_of(plan=plan))

@@ -33,7 +33,8 @@ def test_products_are_those_of_the_real_graph(study, monkeypatch):
 
 def test_every_step_has_jobs_and_none_reads_what_comes_after_it():
     rules = set()
-    for found in (study_of(), grown(FIRST, SECOND)):
+    quarantining = study_of(ingest={"on_bad_file": "quarantine"})
+    for found in (study_of(), grown(FIRST, SECOND), quarantining):
         made = set()
         for job in jobs(found):
             assert set(job.reads) <= made, job.id

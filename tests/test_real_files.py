@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tessera.data_bars import bar_px
 from tessera.readers import UnreadableFile, read_annotation, read_micrograph
 
 BLUE, RED = (0, 0, 255), (255, 0, 0)
@@ -27,6 +28,24 @@ def folder(variable, *parts):
 @pytest.fixture(scope="module")
 def superalloy():
     return folder("TESSERA_BENCH_DATA", "superalloy")
+
+
+@pytest.mark.parametrize(
+    ("files", "least"),
+    [("superalloy/*/*.tif", 18), ("axondeepseg_sem/**/*.png", 10), ("neu_det/images/*.jpg", 1000)],
+)
+def test_micrographs_without_a_data_bar_keep_all_their_rows(files, least):
+    pages = (micrograph(path) for path in sorted(folder("TESSERA_BENCH_DATA").glob(files)))
+    found = [bar_px(page) for page in pages if page is not None]
+    assert len(found) >= least
+    assert not any(found)
+
+
+def micrograph(path):
+    try:
+        return read_micrograph(str(path)).pixels
+    except UnreadableFile:
+        return None  # a drawing, in colours
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tessera import streams
+from tessera import streams, strips
 from tessera.classes import palette
 from tessera.files import read_page, write_pages
 from tessera.readers import read_micrograph
-from tessera.streams import StreamedPage, TileSink
+from tessera.streams import StreamedPage, TileSink, windowed_pages
 
 TILE_PX = 16
 
@@ -240,6 +240,18 @@ def test_windows_of_a_streamed_page_are_those_of_its_map(tmp_path, n_inputs):
         assert (streamed.shape, streamed.dtype) == (page.shape, page.dtype)
         for window in (np.s_[..., 0:40, 0:30], np.s_[..., 3:17, 5:6], np.s_[..., 32:48, 24:40]):
             np.testing.assert_array_equal(streamed[window], page[window])
+
+
+def test_large_pages_are_windowed_and_small_ones_mapped(tmp_path, monkeypatch):
+    pages = [probabilities((40, 30)), probabilities((8, 9)), probabilities((60, 20))]
+    write_pages(tmp_path / "a.tif", ((page, 1.0) for page in pages), compressed=False)
+    monkeypatch.setattr(strips, "WHOLE_BYTES", pages[1].nbytes)
+    found = windowed_pages(tmp_path / "a.tif", np.array([2, 1]))
+    assert [isinstance(page, StreamedPage) for page in found] == [True, False]
+    for page, expected in zip(found, [pages[2], pages[1]], strict=True):
+        assert (page.shape, page.ndim, page.dtype) == (expected.shape, 2, expected.dtype)
+        np.testing.assert_array_equal(page[..., 3:8, 2:9], expected[3:8, 2:9])
+        np.testing.assert_array_equal(page[3:8, 2:9], expected[3:8, 2:9])
 
 
 def test_a_page_that_ends_too_early_is_an_error(tmp_path):

@@ -223,6 +223,7 @@ def jobs(**of: list[str]) -> list[str]:
         "annotate": "Reading the masks of {}",
         "normalise": "Normalising the micrographs of {}",
         "plan": "Planning from the first cohort",
+        "quarantine": "Listing what is in quarantine",
         "tile": "Tiling the micrographs of {}",
         "calibrate": "Timing a few steps of training",
         "train": "Training the network of fold {}, seed 0",

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import leaks, memory, scale, stitching, training
+from benchmarks import gigapixel, leaks, memory, scale, stitching, training
 from benchmarks.measuring import ROOT, Comparison, Options, Target, printed, table
 from tessera.devices import resolve_precision
 from tessera.files import written_atomically
@@ -30,6 +30,7 @@ MEASURED = {
     "memory": memory.comparisons,
     "leaks": leaks.comparisons,
     "scale": scale.comparisons,
+    "gigapixel": gigapixel.comparisons,
 }
 ACCURACY = "accuracy"
 SCORES = ("mean_iou", "mean_dice")

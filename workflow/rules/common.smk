@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "lib"))
 
 from snakemake.exceptions import WorkflowError
 
-from tessera import problems
+from tessera import problems, quarantines, refusals
 from tessera.asides import paths_below, set_aside
 from tessera.calibration import Calibration, expected
 from tessera.cohorts import labelled, predecessor, told
@@ -79,6 +79,9 @@ try:
         problems.raise_if(unrecorded(study))
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
+
+if workflow.is_main_process and study.quarantine.reasons:
+    print(quarantines.said(study.quarantine), file=sys.stderr)
 
 keeping = kept_now(study)
 

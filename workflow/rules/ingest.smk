@@ -13,6 +13,8 @@ OUTPUTS:
     results/micrographs/{shard}.landmarks.parquet, results/micrographs/{shard}.metadata.json
 """
 
+from tessera.steps import IMAGE_CELLS
+
 
 rule ingest:
     output:
@@ -28,7 +30,7 @@ rule ingest:
     resources:
         **resources_of("ingest"),
     params:
-        rows=raw_rows("image", "pixel_size_nm"),
+        rows=raw_rows("image", *IMAGE_CELLS),
         sha256=raw_digests("image"),
         settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),

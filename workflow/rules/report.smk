@@ -2,7 +2,8 @@
 One self-contained HTML file that says what was run and shows every result.
 
 INPUTS:
-    results/folds.tsv, results/leaks.tsv, results/metrics.tsv, results/networks/*.history.tsv,
+    results/folds.tsv, results/leaks.tsv, results/metrics.tsv, results/quarantine.tsv if bad files
+    are quarantined, results/networks/*.history.tsv,
     results/micrographs/, results/masks/, results/predictions/ of all that is predicted
     results/prospective/cohort-{cohort}/metrics.tsv: the scores before a cohort joined
     results/plan.yaml, where the config leaves something open
@@ -26,6 +27,7 @@ rule report:
         folds="results/folds.tsv",
         leaks="results/leaks.tsv",
         metrics="results/metrics.tsv",
+        quarantine=["results/quarantine.tsv"] if study.quarantines else [],
         histories=expand(
             "results/networks/seed-{seed}/fold-{fold}.history.tsv",
             seed=study.seeds,

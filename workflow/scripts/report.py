@@ -44,6 +44,7 @@ def main(
     settings: Mapping[str, Any],
     output: str,
     plan: str | None = None,
+    quarantine: str | None = None,
 ) -> None:
     """Write the report to `output`.
 
@@ -63,7 +64,10 @@ def main(
     output : str
     plan : str, optional
         Path of the plan, where the config leaves something open.
+    quarantine : str, optional
+        Path of the table of rows that are left out, where bad files are quarantined.
     """
+    left_out = {"quarantine": read_table(quarantine)} if quarantine else {}
     tables = Tables(
         *map(read_table, audit),
         read_table(metrics),
@@ -71,6 +75,7 @@ def main(
         {network_of(path): read_table(path) for path in histories},
         scores_before(Path(metrics).parent, settings["cohorts"]),
         Path(plan).read_text(encoding="utf-8") if plan else "",
+        **left_out,
     )
     html = page(TEMPLATES, **content(tables, settings), **galleries(tables, settings))
     write_text(output, html)
@@ -152,4 +157,5 @@ if __name__ == "__main__":
             dict(snakemake.params.items()),
             snakemake.output[0],
             next(iter(snakemake.input.plan), None),
+            next(iter(snakemake.input.quarantine), None),
         )

@@ -18,12 +18,13 @@ from tessera.batches import TileBatches
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
-from tessera.files import map_pages, write_table, write_text
+from tessera.files import write_table, write_text
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss, class_weights_from_shares, pos_weight_from_shares
 from tessera.network_files import load_checkpoint, load_network, save_checkpoint, save_network
 from tessera.networks import Architecture, UNet, build
 from tessera.progress import TrainingProgress
+from tessera.streams import windowed_pages
 from tessera.tiles import share_names
 from tessera.training import Hooks, Interrupted, Settings, train
 from tessera.workers import run_workers
@@ -217,8 +218,8 @@ def training_tiles(
         rows = pd.read_parquet(table).query("used")
         used, place_of = np.unique(rows["page"], return_inverse=True)
         tiles.append(np.column_stack([len(pages) + place_of, rows[["row", "column"]]]))
-        pages += map_pages(normalised, used)
-        masks += map_pages(mask, used)
+        pages += windowed_pages(normalised, used)
+        masks += windowed_pages(mask, used)
         shares.append(rows[share_names(len(recipe.classes))].to_numpy())
     cut = (np.concatenate(tiles), recipe.size_px, recipe.batch, seed, recipe.jitter_px)
     batches = TileBatches(pages, masks, *cut, rows=own_rows(recipe.batch))

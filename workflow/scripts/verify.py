@@ -44,6 +44,7 @@ def checks(folder: Path, raw: str | None, threads: int, said: list[str]) -> Iter
         graphs.networks_agree(results),
         graphs.all_are_scored(results),
         graphs.raw_files_agree(results),
+        raw_files.none_is_lost(results),
         scores_hold(results, said),
         raw_holds(results, raw, threads, said),
     ):

@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tessera import cohorts
+from tessera import cohorts, refusals
+from tessera.steps import IMAGE_CELLS
 
 if TYPE_CHECKING:
     from tessera.studies import Study
@@ -26,6 +27,7 @@ predecessor: lineage of the network that a training starts from, if not from ran
 kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
 alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
 cohorts: labelled micrographs of each cohort, where there are several.
+quarantined: what the table of rows left out says of each file; for the audit, what it records.
 """
 
 
@@ -102,16 +104,32 @@ def _reporting(study: Study) -> Ancestry:
     read = [("split",), ("summarise",), *(("train", *network) for network in study.networks)]
     read += [("predict", shard) for shard in study.predicted]
     scores = {str(kept.cohort): kept.summarised for kept in study.kept.values()}
+    read += [("quarantine",)] if study.quarantines else []
     return {**reads(study, *read), **({"kept": scores} if scores else {})}
 
 
+def _auditing(study: Study) -> Ancestry:
+    """The report has all products before it; rows in quarantine are on record, and in none."""
+    known = refusals.records(study)
+    return {**reads(study, ("report",)), **({"quarantined": known} if known else {})}
+
+
+def _dealt(study: Study) -> dict[str, int]:
+    """Fold of each group of which there are annotated micrographs, not all in quarantine."""
+    placed = study.folds["fold"].to_dict()
+    if not study.quarantine.reasons:
+        return placed
+    left = set(study.shards.loc[study.annotated, "group"])
+    return {group: fold for group, fold in placed.items() if group in left}
+
+
 ANCESTRY: dict[str, Callable[..., Ancestry]] = {
-    "ingest": lambda study, shard: _raw(study, shard, "image", "pixel_size_nm"),
+    "ingest": lambda study, shard: _raw(study, shard, "image", *IMAGE_CELLS),
     "annotate": _annotations,
     "normalise": lambda study, shard: reads(study, ("ingest", shard)),
     "tile": lambda study, shard: reads(study, ("normalise", shard), ("annotate", shard)),
     "split": lambda study: {
-        "folds": study.folds["fold"].to_dict(),
+        "folds": _dealt(study),
         **reads(
             study, *((step, shard) for shard in study.annotated for step in ("ingest", "tile"))
         ),
@@ -128,7 +146,8 @@ ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "prospect": _prospect,
     "assess": _assessment,
     "summarise": _summing,
+    "quarantine": lambda study: {"reads": {}, "quarantined": refusals.content(study)},
     "report": _reporting,
-    "audit": lambda study: reads(study, ("report",)),  # which has all others before it
+    "audit": _auditing,
 }
 """The ancestry of the product of each step, by step."""

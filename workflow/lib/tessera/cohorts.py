@@ -107,7 +107,7 @@ def before(study: Study, cohort: int) -> Study | None:
     """The study of the rows before a cohort; None if there was none to train networks in."""
     rows = study.rows[study.rows["cohort"] < cohort].reset_index(drop=True)
     kept = {other: of for other, of in study.kept.items() if other < cohort}
-    earlier = study.of(rows, kept=kept)
+    earlier = study.of(rows, kept=kept, quarantine=study.quarantine.before(cohort))
     try:
         trainable = [bool(earlier.training_shards(fold)) for fold in earlier.fold_names]
     except BadInput:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tessera.data_bars import bar_px
-from tessera.readers.recordings import UnreadableFile
+from tessera.problems import UnreadableFile
 from tessera.strips import LazyPage, Page
 
 AUTO = "auto"

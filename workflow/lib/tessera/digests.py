@@ -79,16 +79,35 @@ class DigestCache:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._known = self._load()
+        self.unreadable: dict[str, str] = {}
+        """Why, of each new file that the system would not read."""
 
     def of(self, paths: list[str]) -> dict[str, str]:
-        """Digests of files that exist, by path; new ones are hashed side by side."""
+        """Digests of files that exist, by path; new ones are hashed side by side.
+
+        Without those that are `unreadable`.
+        """
         states = {path: _state(path) for path in dict.fromkeys(paths)}
         new = [path for path, state in states.items() if self._known.get(path, ())[:3] != state]
         if new:
-            for path, sha256 in file_digests(new).items():
-                self._known[path] = (*states[path], sha256)
+            with ThreadPoolExecutor() as pool:
+                for path, sha256 in zip(new, pool.map(self._hashed, new), strict=True):
+                    self._known[path] = (*states[path], sha256)
+            for path in self.unreadable:
+                del self._known[path]
             self._save()
-        return {path: self._known[path][3] for path in states}
+        return {path: self._known[path][3] for path in states if path not in self.unreadable}
+
+    def _hashed(self, path: str) -> str:
+        try:
+            return file_digest(path)
+        except OSError as error:
+            self.unreadable[path] = f"cannot be read: {error.strerror or error}"
+            return ""
+
+    def is_current(self, path: str) -> bool:
+        """Whether a file is still the one that `of` gave the digest of."""
+        return self._known[path][:3] == _state(path)
 
     def _load(self) -> dict[str, tuple[str, str, str, str]]:
         try:

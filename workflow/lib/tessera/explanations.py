@@ -16,6 +16,7 @@ from typing import Any
 from tessera.ancestries import Ancestry
 from tessera.lineages import Record, record_of
 from tessera.pixel_sizes import AUTO
+from tessera.plans import OPEN
 from tessera.studies import Study
 
 NAMES_SHOWN = 8
@@ -31,6 +32,7 @@ IN_WORDS = {
 CHANGED = {
     "predecessor": "another network to start from",
     "kept": "other networks from before a cohort",
+    "quarantined": "what is in quarantine changed",
     "alone": "micrographs of a cohort, or how they are read, changed",
 }
 """Parts of an ancestry that name no product."""
@@ -153,6 +155,8 @@ class Explainer:
         return Cause(f"mask of {{}} {gone_or_come}", micrograph)
 
     def _row_left(self, micrograph: str) -> Cause:
+        if micrograph in self.study.quarantine.names:
+            return Cause("{} is in quarantine now", micrograph)
         known = micrograph in self._annotated
         return self._row_joined(micrograph) if known else Cause("{} left", micrograph)
 
@@ -198,6 +202,8 @@ class Explainer:
         return Cause(f"group {{}} {'moved to' if known else 'joined'} fold {fold}", group)
 
     def _group_left(self, read: str) -> Cause:
+        if read == "quarantine":
+            return Cause("bad files stop the run again")
         return Cause("group {} left", self._placed(read)[0])
 
     def _placed(self, read: str) -> tuple[str, str | None]:
@@ -240,7 +246,8 @@ def changed_settings(step: str, then: dict[str, Any], now: dict[str, Any]) -> It
     """
     for key in sorted(then.keys() | now.keys()):
         old, new = then.get(key), now.get(key)
-        if old not in (new, AUTO):
+        was_open = old == AUTO and step in OPEN
+        if old != new and not was_open:
             yield Cause("config changed, {}", f"{step}: {key}: {old}, now {new}")
 
 

@@ -25,7 +25,7 @@ TEXT_COLUMNS = {"use", "cohort", "method", "level", "group", "fold", "micrograph
 TEXT_COLUMNS |= {f"{which}{of}" for which in ("first", "second") for of in ("", "_group", "_file")}
 TEXT_COLUMNS |= {"kind", "turn", "picture"}
 TEXT_COLUMNS |= {"dtype", "instrument", "file", "file_sha256", "pixels_sha256", "fingerprint"}
-TEXT_COLUMNS |= {"started_from", "recorded", "detector"}
+TEXT_COLUMNS |= {"started_from", "recorded", "detector", "column", "reason"}
 NM_PER_CM = 1e7
 
 

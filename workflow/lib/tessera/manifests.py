@@ -60,9 +60,9 @@ def raw_digests(study: Study) -> dict[str, str]:
     """SHA-256 of each raw file of a study, by `raw_name`."""
     return {
         raw_name(row["micrograph"], column): study.sha256[row[column]]
-        for row in study.rows[["micrograph", "image", "mask"]].to_dict("records")
+        for row in study.sheet_rows[["micrograph", "image", "mask"]].to_dict("records")
         for column in ("image", "mask")
-        if row[column]
+        if row[column] in study.sha256
     }
 
 

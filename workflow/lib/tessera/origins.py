@@ -69,7 +69,8 @@ def raw_table(study: Study) -> pd.DataFrame:
     """One row a raw file of each micrograph: what it is, its digest, its path from the sheet."""
     tables = []
     for column in ("image", "mask"):
-        rows = study.rows[study.rows[column] != ""]
+        # Files in quarantine too, as far as they are there: why they are is on record with them.
+        rows = study.sheet_rows[study.sheet_rows[column].isin(study.sha256.keys())]
         paths = rows[column].tolist()
         sizes = {path: _size(path) for path in set(paths)}
         tables.append(

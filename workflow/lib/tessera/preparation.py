@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tessera.pixel_sizes import AUTO
 from tessera.plans import BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
 from tessera.products import COHORT, SCORED, TRAINED
+from tessera.quarantines import Cell, Quarantine
 from tessera.recollections import keep, recall, recall_rows
 from tessera.schemas import CONFIG, MICROGRAPHS, faults
 from tessera.studies import WHOLE, Study
@@ -29,6 +30,7 @@ from tessera.studies import WHOLE, Study
 KEPT = Path(".snakemake/tessera")
 DIGESTS = KEPT / "digests.tsv"
 LINEAGES = KEPT / "lineages.tsv"
+VERDICTS = KEPT / "verdicts.tsv"
 FOLDS = "results/folds.tsv"
 PLAN = "results/plan.yaml"
 BEFORE = f"results/{COHORT}"
@@ -65,11 +67,20 @@ def prepared(config: dict[str, Any]) -> Study:
     plan = plan_so_far()
     _check_config(config, plan)
     rows, placed = recall_rows(config, KEPT) or (_rows(config), None)
-    raise_if(_missing(rows))
+    stops = config["ingest"]["on_bad_file"] == "stop"
+    missing = _missing(rows)
+    raise_if(problem for (_, column), problem in missing.items() if stops or column == "label")
     rows["label"] = _labels(rows)
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
-    sha256 = DigestCache(DIGESTS).of(paths)
-    study = Study(rows, config["sheet"], config, sha256, code_version, plan, placed)
+    absent = {problem.path for problem in missing.values()}
+    paths = [path for path in (*rows["image"], *rows["mask"]) if path and path not in absent]
+    digests = DigestCache(DIGESTS)
+    sha256 = digests.of(paths)
+    missing |= _problems(rows, digests.unreadable)
+    raise_if(missing.values() if stops else [])
+    quarantine = Quarantine() if stops else _quarantine(rows, missing, sha256, digests, config)
+    left = quarantine.left(rows)
+    known = (config["sheet"], config, sha256, code_version, plan, placed)
+    study = Study(left, *known, quarantine=quarantine)
     raise_if(_untrainable(study))
     if config["split"]["moved"] == "stop":
         _stop_if_moved(study)
@@ -175,14 +186,41 @@ def _of_cohorts(rows: pd.DataFrame, highest: int | str, sheet: str) -> pd.DataFr
     return rows[rows["cohort"] <= highest].reset_index(drop=True)
 
 
-def _missing(rows: pd.DataFrame) -> list[Problem]:
-    problems = []
+def _quarantine(
+    rows: pd.DataFrame,
+    missing: Mapping[Cell, Problem],
+    sha256: Mapping[str, str],
+    digests: DigestCache,
+    config: dict[str, Any],
+) -> Quarantine:
+    """The rows whose files are missing, or refused by whoever would read them."""
+    from tessera.verdicts import VerdictCache, refused
+
+    reasons = {cell: problem.what for cell, problem in missing.items()}
+    known = VerdictCache(VERDICTS, config)
+    return Quarantine.from_rows(
+        rows, reasons | refused(rows, sha256, config, known, digests.is_current)
+    )
+
+
+def _missing(rows: pd.DataFrame) -> dict[Cell, Problem]:
+    """What is wrong with each cell whose file is not there."""
     containers = rows["label"].where(rows["label_key"] != "", "")
+    problems: dict[Cell, Problem] = {}
     for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
-        present = {path: _is_there(path) for path in paths.unique() if path}
-        absent = rows.loc[[not present.get(path, True) for path in paths]]
-        named = zip(absent["micrograph"], absent[column], strict=True)
-        problems += [Problem(name, path, f"this {column} is missing") for name, path in named]
+        absent = {path for path in paths.unique() if path and not _is_there(path)}
+        what = f"this {column} is missing"
+        problems |= _problems(rows, dict.fromkeys(absent, what), column)
+    return problems
+
+
+def _problems(rows: pd.DataFrame, faults: Mapping[str, str], *columns: str) -> dict[Cell, Problem]:
+    """What is wrong with each cell, from what is wrong with files by their path."""
+    problems: dict[Cell, Problem] = {}
+    for column in columns or ("image", "mask"):
+        bad = rows[rows[column].isin(faults.keys())] if faults else rows[:0]
+        for name, path in zip(bad["micrograph"], bad[column], strict=True):
+            problems[name, column] = Problem(name, path, faults[path])
     return problems
 
 
@@ -219,6 +257,9 @@ def _untrainable(study: Study) -> Iterator[Problem]:
     for fold in study.fold_names or [WHOLE]:
         if not study.training_shards(fold):
             what = "no row with a mask that is not `use: test`: there is nothing to learn from"
+            if study.quarantine.reasons:
+                what = f"fold {fold}: {what}, but for what is in quarantine"
+                yield from study.quarantine.problems
             yield Problem("train", study.sheet, what)
 
 
@@ -253,7 +294,9 @@ def _with_kept(study: Study) -> Study:
         if Path(f"results/{NETWORK_FILE.format(seed=seed, fold=fold)}").is_file()
     }
     now = due(study, trained, _text(f"results/{SUMMARISED}"))
-    return study if now is None else study.of(study.rows, kept={**kept, now.cohort: now})
+    if now is None:
+        return study
+    return study.of(study.rows, {**kept, now.cohort: now}, study.quarantine)
 
 
 def _kept_so_far() -> Iterator[Kept]:

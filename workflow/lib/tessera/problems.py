@@ -36,6 +36,10 @@ class Problem:
         return " ".join(f"{self.micrograph}: {self.path}: {self.what}".splitlines())
 
 
+class UnreadableFile(ValueError):
+    """The file is not what the sheet says it is."""
+
+
 class BadInput(Exception):
     """Everything that is wrong with the user's input, one line each."""
 

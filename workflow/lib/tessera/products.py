@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tessera import refusals
 from tessera.cohorts import predecessor, told
+from tessera.quarantines import Cell
 from tessera.studies import Study
 
 GATES = frozenset({"plan.yaml", "folds.tsv", "calibration.yaml"})
@@ -27,6 +29,7 @@ METADATA = "micrographs/{shard}.metadata.json"
 ANNOTATED = ("masks/{shard}.tif", "masks/{shard}.tsv")
 NETWORK = "networks/seed-{seed}/fold-{fold}"
 TRAINED = (f"{NETWORK}.pt", f"{NETWORK}.history.tsv", f"{NETWORK}.lineage")
+QUARANTINE = "quarantine.tsv"
 SCORED = ("metrics.tsv", "lineages/study.summarise")
 COHORT = "prospective/cohort-{cohort}"
 IMAGES = ("mask", "probability", "entropy")
@@ -77,8 +80,8 @@ class Step:
         The paths that a job writes, with its wildcards in braces.
     reads : callable
         Paths, of a study and the wildcards of a job.
-    raw : str
-        Column of the sheet whose files it reads.
+    raw : callable
+        The cells of the sheet whose files a job reads, of a study and its wildcards.
     settings : tuple of str
         Blocks of the config that reach it, where that is not its own alone.
     writes : callable
@@ -88,7 +91,7 @@ class Step:
     each: Callable[[Study], Iterable[Names]]
     forms: tuple[str, ...]
     reads: Callable[[Study, Names], Iterable[str]] = lambda study, names: ()
-    raw: str = ""
+    raw: Callable[[Study, Names], Iterable[Cell]] = lambda study, names: ()
     settings: tuple[str, ...] = ()
     writes: Callable[[Study, Names], Iterable[str]] | None = None
 
@@ -103,7 +106,7 @@ def jobs(study: Study) -> Iterator[Job]:
                 dict(names),
                 tuple(writes(study, names)),
                 tuple(step.reads(study, names)),
-                tuple(_raw(study, step.raw, names)),
+                tuple(step.raw(study, names)),
                 step.settings or (rule,),
             )
 
@@ -124,10 +127,10 @@ def images(study: Study, job: Job) -> Iterator[str]:
     return (f"{micrograph}.{kind}.tif" for micrograph in micrographs for kind in kinds)
 
 
-def _raw(study: Study, column: str, names: Names) -> Iterable[tuple[str, str]]:
-    if not column:
-        return ()
-    return ((name, column) for name in study.cells_of(names["shard"], "micrograph"))
+def _raw(column: str) -> Callable[[Study, Names], Iterable[Cell]]:
+    return lambda study, names: (
+        (name, column) for name in study.cells_of(names["shard"], "micrograph")
+    )
 
 
 def _once(study: Study) -> list[Names]:
@@ -200,6 +203,7 @@ def _kept(study: Study, names: Names) -> Iterator[str]:
 
 def _read_by_report(study: Study, names: Names) -> Iterator[str]:
     yield from ("folds.tsv", "leaks.tsv", "metrics.tsv")
+    yield from ([QUARANTINE] if study.quarantines else [])
     for cohort in told(study):
         if cohort["scored"]:
             yield f"{COHORT}/metrics.tsv".format(cohort=cohort["kept"])
@@ -214,13 +218,13 @@ STEPS: dict[str, Step] = {
     "ingest": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
         (*RECORDED, LANDMARKS, METADATA),
-        raw="image",
+        raw=_raw("image"),
     ),
     "annotate": Step(
         _shards("annotated"),
         ANNOTATED,
         lambda study, names: _of(filter(study.draws_regions, names.values()), TABLE),
-        raw="mask",
+        raw=_raw("mask"),
     ),
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
@@ -272,6 +276,12 @@ STEPS: dict[str, Step] = {
         settings=("evaluate",),
     ),
     "summarise": Step(_once, SCORED, _read_by_summarise),
+    "quarantine": Step(
+        lambda study: [{}] if study.quarantines else [],
+        (QUARANTINE,),
+        raw=lambda study, names: refusals.raw_cells(study),
+        settings=("ingest", "annotate"),
+    ),
     "report": Step(
         _once,
         ("report.html",),

@@ -21,6 +21,7 @@ from tessera.cohorts import Kept
 from tessera.digests import code_version, digest, file_digest, modules_version
 from tessera.files import write_text, written_atomically
 from tessera.plans import Plan
+from tessera.quarantines import Quarantine
 from tessera.schemas import MICROGRAPHS
 from tessera.studies import Study
 
@@ -31,13 +32,14 @@ DIGESTED = {"image": "image_sha256", "mask": "mask_sha256"}
 def keep(study: Study, folder: str | Path) -> None:
     """Leave a study in a folder, in place of the one that was there."""
     folder = Path(folder)
-    rows = study.rows.assign(
-        **{name: study.rows[column].map(study.sha256) for column, name in DIGESTED.items()}
-    )
+    rows = study.sheet_rows
+    digests = {name: rows[column].map(study.sha256) for column, name in DIGESTED.items()}
+    rows = rows.assign(**digests)
     rest = {
         "key": _key(study.config),
         "read_by": _read_by(),
         "folds": study.folds.reset_index().to_dict("list"),
+        "quarantined": [[*cell, why] for cell, why in study.quarantine.reasons.items()],
         "kept": [_plain(of) for of in study.kept.values()],
         "lineages": [[list(of), study.lineage(*of)] for of in study.products],
     }
@@ -56,9 +58,11 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
     rows, rest = found
     sha256 = {}
     for column, name in DIGESTED.items():
-        sha256 |= dict(zip(rows[column].tolist(), rows.pop(name).tolist(), strict=True))
+        pairs = zip(rows[column].tolist(), rows.pop(name).tolist(), strict=True)
+        sha256 |= {path: known for path, known in pairs if isinstance(known, str)}
+    quarantine = Quarantine.from_rows(rows, _reasons(rest))
     return Study(
-        rows,
+        quarantine.left(rows),
         config["sheet"],
         config,
         sha256,
@@ -66,6 +70,7 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         plan,
         placed=_folds(rest),
         kept={of["cohort"]: _kept(**of) for of in rest["kept"]},
+        quarantine=quarantine,
         _lineages={tuple(of): lineage for of, lineage in rest["lineages"]},
     )
 
@@ -92,6 +97,10 @@ def _load(config: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, dict[str,
         return pd.read_parquet(folder / ROWS), rest
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _reasons(rest: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(micrograph, column): why for micrograph, column, why in rest["quarantined"]}
 
 
 def _folds(rest: dict[str, Any]) -> pd.DataFrame:

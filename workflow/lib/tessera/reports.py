@@ -20,6 +20,7 @@ from tessera.conditions import noted
 from tessera.figures import Row, dot_plot, loss_plot, score_bar
 from tessera.metrics import SCORES
 from tessera.panels import ERROR_COLOURS, heat_colours
+from tessera.quarantines import COLUMNS as LEFT_OUT
 from tessera.shifts import shifts
 from tessera.summaries import ALL
 from tessera.wording import (
@@ -29,6 +30,7 @@ from tessera.wording import (
     facts,
     number,
     planned,
+    quarantine,
     settings_of,
     validation,
 )
@@ -67,6 +69,8 @@ class Tables:
         Scores of then, by the cohort that they come before, as far as they were kept.
     plan : str
         Text of the plan's file; empty where the config leaves nothing open.
+    quarantine : DataFrame
+        As `quarantines.COLUMNS` says: one row a file that is refused.
     """
 
     folds: pd.DataFrame
@@ -76,6 +80,7 @@ class Tables:
     histories: Mapping[tuple[str, str], pd.DataFrame]
     before: Mapping[int, pd.DataFrame] = field(default_factory=dict)
     plan: str = ""
+    quarantine: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LEFT_OUT))
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -101,9 +106,11 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": settings["title"],
         "classes": class_colours(classes),
-        "validation": validation(folds, settings["study"]["split"], seeds)
+        "validation": quarantine(tables.quarantine, folds)
+        + validation(folds, settings["study"]["split"], seeds)
         + calibration(tables.micrographs),
-        "facts": facts(folds, tables.micrographs, networks),
+        "facts": facts(folds, tables.micrographs, networks, tables.quarantine),
+        "quarantine": most_missed(tables.quarantine, folds).to_dict("records"),
         "settings": {step: settings_of(block) for step, block in settings["study"].items()},
         "planned": planned(tables.plan, settings["study"]),
         "networks": networks,
@@ -130,6 +137,15 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "errors": list(zip(ERRORS, map(_css, ERROR_COLOURS[1:]), strict=True)),
         "heat": [_css(rgba) for rgba in heat_colours()],
     }
+
+
+def most_missed(files: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+    """Files in quarantine: first of groups of which nothing labelled is left, then the labelled."""
+    labelled = files["use"] != ""
+    gone = labelled & ~files["group"].isin(folds["group"])
+    order = files.assign(gone=gone, labelled=labelled)
+    by = ["gone", "labelled", "micrograph", "column"]
+    return order.sort_values(by, ascending=[False, False, True, True], ignore_index=True)
 
 
 def headlines(metrics: pd.DataFrame, use: str, classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,6 +13,13 @@ USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "su
 LIKE = {"prospect": "predict", "assess": "evaluate"}
 """Steps that do with networks from before a cohort what others do with those of now."""
 
+IMAGE_CELLS = ("pixel_size_nm",)
+"""Columns of the sheet that say how a micrograph is taken, beside its file, key and frame."""
+
+NOT_OF_PRODUCTS = {"ingest": ("on_bad_file",), "train": ("seeds", "warm_start")}
+"""Settings that change no product of their step, or that its lineage holds by themselves: each
+network has its own seed and its own start."""
+
 
 def script_of(step: str) -> str:
     """File name of the script that does a step."""
@@ -29,8 +36,8 @@ def stated(config: Mapping[str, Any], step: str) -> dict[str, Any]:
     if step == "calibrate":
         return _calibrated(config)
     block = config.get(step) or {}
-    # Each network has its own seed and its own start: by their lineages, not as settings.
-    block = {key: value for key, value in block.items() if key not in ("seeds", "warm_start")}
+    left_out = NOT_OF_PRODUCTS.get(step, ())
+    block = {key: value for key, value in block.items() if key not in left_out}
     if step == "split" and block["method"] != "group-k-fold":
         block.pop("folds")  # the other methods find their number in the sheet
     if step in USES_CLASSES:

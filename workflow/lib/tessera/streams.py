@@ -19,7 +19,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from tessera.files import map_page, resolution, written_atomically
+from tessera.files import map_page, map_pages, resolution, written_atomically
+from tessera.strips import is_small
 
 TILE_PX = 128
 """Side of a tile of what is written: the finest step in which parts can follow the memory."""
@@ -38,17 +39,19 @@ class StreamedPage:
     ----------
     path : path
     page : int
+    descriptor : int, optional
+        Of the file, where it is open already.
 
     Examples
     --------
     `page[..., 100:356, 0:256]` is an array of (256, 256), or of (inputs, 256, 256).
     """
 
-    def __init__(self, path: str | Path, page: int) -> None:
+    def __init__(self, path: str | Path, page: int, descriptor: int | None = None) -> None:
         mapped = map_page(path, page)
-        self.shape, self.dtype = mapped.shape, mapped.dtype
-        self._offset = mapped.offset
-        self._name, self._descriptor = str(path), os.open(path, os.O_RDONLY)
+        self.shape, self.dtype, self.ndim = mapped.shape, mapped.dtype, mapped.ndim
+        self._offset, self._name = mapped.offset, str(path)
+        self._descriptor = os.open(path, os.O_RDONLY) if descriptor is None else descriptor
 
     def __enter__(self) -> StreamedPage:
         return self
@@ -77,6 +80,23 @@ class StreamedPage:
             if not n_bytes:
                 raise OSError(f"{self._name}: ends before byte {offset + len(wanted)}")
             wanted, offset = wanted[n_bytes:], offset + n_bytes
+
+
+def windowed_pages(path: str | Path, pages: Sequence[int]) -> list[np.ndarray | StreamedPage]:
+    """Pages of an uncompressed TIFF whose windows are read for as long as the process lives.
+
+    Small ones are mapped into memory; large ones are not, since windows all over them would sooner
+    or later hold the whole. The file is opened once for those, and once for these.
+    """
+    mapped = map_pages(path, pages)
+    large = [not is_small(page.shape, page.dtype) for page in mapped]
+    if not any(large):
+        return mapped
+    descriptor = os.open(path, os.O_RDONLY)
+    return [
+        StreamedPage(path, int(number), descriptor) if is_large else page
+        for number, page, is_large in zip(pages, mapped, large, strict=True)
+    ]
 
 
 class TileSink:

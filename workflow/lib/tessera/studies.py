@@ -26,6 +26,7 @@ from tessera.digests import digest
 from tessera.folds import assign_folds
 from tessera.frames import is_json
 from tessera.plans import OPEN, Plan, digest_of, filled, is_open
+from tessera.quarantines import Quarantine
 from tessera.shards import assign_shards
 from tessera.steps import LIKE, script_of, stated
 
@@ -40,7 +41,7 @@ class Study:
     Parameters
     ----------
     rows : DataFrame
-        As `sheets.expand` gives it.
+        As `sheets.expand` gives it, without those in quarantine.
     sheet : str
         Path of the sheet, for errors.
     config : mapping
@@ -55,6 +56,8 @@ class Study:
         The folds, where they are known already.
     kept : mapping
         The networks from before each cohort, as far as they were kept.
+    quarantine : Quarantine
+        The rows that are left out.
     """
 
     rows: pd.DataFrame
@@ -65,14 +68,26 @@ class Study:
     plan: Plan | None = None
     placed: pd.DataFrame | None = None
     kept: Mapping[int, Kept] = field(default_factory=dict)
+    quarantine: Quarantine = field(default_factory=Quarantine)
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
     _earlier: dict[int, Study | None] = field(default_factory=dict, repr=False)
     _cells: dict[str, list[Any]] = field(default_factory=dict, repr=False)
 
-    def of(self, rows: pd.DataFrame, kept: Mapping[int, Kept] | None = None) -> Study:
-        """The same study, of other rows."""
+    def of(
+        self,
+        rows: pd.DataFrame,
+        kept: Mapping[int, Kept] | None = None,
+        quarantine: Quarantine | None = None,
+    ) -> Study:
+        """The same study, of other rows, with none in quarantine unless it is said."""
         fresh = {"placed": None, "_lineages": {}, "_earlier": {}, "_cells": {}}
-        return replace(self, rows=rows, kept=kept or {}, **fresh)
+        quarantine = quarantine or Quarantine()
+        return replace(self, rows=rows, kept=kept or {}, quarantine=quarantine, **fresh)
+
+    @cached_property
+    def sheet_rows(self) -> pd.DataFrame:
+        """The rows with those in quarantine, which keep their places in shards and folds."""
+        return self.quarantine.with_others(self.rows)
 
     def before(self, cohort: int) -> Study | None:
         """The study before a cohort joined, see `cohorts.before`."""
@@ -91,7 +106,7 @@ class Study:
         if self.placed is not None:
             return self.placed
         split = self.config["split"]
-        return assign_folds(self.rows, split["method"], split["folds"], self.sheet)
+        return assign_folds(self.sheet_rows, split["method"], split["folds"], self.sheet)
 
     @cached_property
     def shards(self) -> pd.DataFrame:
@@ -108,7 +123,9 @@ class Study:
     def _positions(self) -> dict[str, list[int]]:
         """Where the rows of each shard are, by its name, sorted."""
         found = defaultdict(list)
-        shards = assign_shards(self.rows, self.config["shard_size"])
+        shards = assign_shards(self.sheet_rows, self.config["shard_size"])
+        if self.quarantine.reasons:
+            shards = shards[~self.sheet_rows["micrograph"].isin(self.quarantine.names)]
         for position, shard in enumerate(shards.tolist()):
             found[shard].append(position)
         return dict(sorted(found.items()))
@@ -248,7 +265,14 @@ class Study:
         yield from (("evaluate", shard) for shard in self.evaluated)
         for step in LIKE:
             yield from ((step, *of) for of in self.prospects)
-        yield from (("summarise",), ("report",), ("audit",))
+        yield ("summarise",)
+        yield from ([("quarantine",)] if self.quarantines else [])
+        yield from (("report",), ("audit",))
+
+    @property
+    def quarantines(self) -> bool:
+        """Whether bad files are quarantined, so that there is a table of them."""
+        return self.config["ingest"]["on_bad_file"] == "quarantine"
 
     def identity(self, step: str) -> Any:
         """What stands for a step's settings in lineages: themselves, or where they are from."""

@@ -38,6 +38,7 @@ ALLOWED = {
 }
 MISTAKEN = "Is a unit mistaken in a file? The sheet's pixel_size_nm wins over it."
 NAMED = 5
+MEND = "Mend the file, or name another in the sheet, and run again: what is mended joins."
 OUT_OF_FOLD = "Each micrograph was predicted by networks that have learnt nothing from its group."
 
 
@@ -87,7 +88,10 @@ def _tested(folds: pd.DataFrame, noun: str, seeds: int) -> list[tuple[bool, str,
 
 
 def facts(
-    folds: pd.DataFrame, micrographs: pd.DataFrame, networks: Sequence[tuple[str, str]]
+    folds: pd.DataFrame,
+    micrographs: pd.DataFrame,
+    networks: Sequence[tuple[str, str]],
+    left_out: pd.DataFrame,
 ) -> list[tuple[str, str]]:
     """(number, of what) for the head of the page.
 
@@ -98,12 +102,16 @@ def facts(
     micrographs : DataFrame
         Those predicted: annotated, group, pixel_size_nm.
     networks : sequence of (seed, fold)
+    left_out : DataFrame
+        micrograph, one row a file in quarantine.
     """
     unlabelled = micrographs[~micrographs["annotated"]]
     groups = set(folds["group"]) | set(micrographs["group"])
     seeds, trained = (len({pair[i] for pair in networks}) for i in range(2))
     made = f"{several(trained, 'fold')} × {several(seeds, 'seed')}"
+    quarantined = left_out["micrograph"].nunique()
     return [
+        *([(number(quarantined), "micrographs in quarantine")] if quarantined else []),
         (number(folds["micrographs"].sum()), "labelled micrographs"),
         (number(len(unlabelled)), "unlabelled micrographs"),
         (number(len(groups)), "groups"),
@@ -126,6 +134,35 @@ def calibration(micrographs: pd.DataFrame) -> list[tuple[bool, str, str]]:
     named = [f"{name} ({size:.4g}{SPACE}nm, its group {of:.4g})" for name, size, of in odd[:NAMED]]
     more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
     return [(True, f"Pixel sizes to look at: {', '.join(named)}{more}.", MISTAKEN)]
+
+
+def quarantine(files: pd.DataFrame, folds: pd.DataFrame) -> list[tuple[bool, str, str]]:
+    """Lines for the head of the page, as `validation` gives them: what is left out of the study.
+
+    Parameters
+    ----------
+    files : DataFrame
+        One row a file that is refused: micrograph, group, use, fold.
+    folds : DataFrame
+        group, fold: of the groups of which there is something left.
+    """
+    labelled = files[files["use"] != ""]
+    counts = [files["micrograph"].nunique(), labelled["micrograph"].nunique()]
+    if not counts[0]:
+        return []
+    left_out = f"{several(counts[0], 'micrograph')} left out, in quarantine: {counts[1]} labelled."
+    lines = [(True, left_out, MEND)]
+    gone = sorted(set(labelled["group"]) - set(folds["group"]))
+    if gone:
+        named = f"{', '.join(gone[:NAMED])}{f' and {len(gone) - NAMED} more' * (len(gone) > NAMED)}"
+        headline = f"Of {several(len(gone), 'group')} nothing labelled is left: {named}."
+        lines.append((True, headline, "No network has learnt from it, and none is tested on it."))
+    empty = sorted(set(labelled["fold"]) - set(folds["fold"]) - {""})
+    if empty:
+        which = f"fold {empty[0]}" if len(empty) == 1 else f"folds {', '.join(empty)}"
+        headline = f"Nothing is tested in {which}: all that is held out there is in quarantine."
+        lines.append((True, headline, "The scores are those of the other folds."))
+    return lines
 
 
 def pixel_sizes(sizes_nm: pd.Series) -> str:

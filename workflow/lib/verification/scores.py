@@ -7,18 +7,16 @@ are drawn again from the recorded seed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import tifffile
 from sklearn.metrics import confusion_matrix
 
+from verification.pages import Page, band_rows
 from verification.records import Fault, Results, Unreadable, read_table
 
 IGNORED = 255
-BAND_PX = 4_000_000
 SCORES = ["iou", "dice", "precision", "recall"]
 COUNTS = ["tp", "fp", "fn"]
 BOUNDS = [f"{score}_{end}" for score in SCORES for end in ("low", "high")]
@@ -34,52 +32,90 @@ def counts_of(results: Results, shard: str, classes: list[str], within: str = ""
     for row in read_table(results.folder, f"masks/{shard}.tsv").itertuples(index=False):
         if within and f"{predicted}/{row.micrograph}.mask.tif" not in results.sha256:
             continue  # of another cohort
-        true = _page(results.folder, f"masks/{shard}.tif", int(row.page))
+        true = Page(results.folder, f"masks/{shard}.tif", int(row.page))
         for method, mask in _predicted(results, shard, row, len(classes), predicted):
             counted = _counted(true, mask, classes, f"{predicted}/{row.micrograph}")
             tables.append(counted.assign(micrograph=row.micrograph, method=method))
     return pd.concat(tables, ignore_index=True)
 
 
-def _page(folder: Path, path: str, page: int) -> np.ndarray:
-    try:
-        with tifffile.TiffFile(folder / path) as file:
-            return file.pages[page].asarray()
-    except Exception as error:  # damaged bytes make a decoder raise nearly anything
-        raise Unreadable(path, f"cannot be read: {error}") from error
-
-
 def _predicted(
     results: Results, shard: str, row: Any, n_classes: int, folder: str
-) -> Iterator[tuple[str, np.ndarray]]:
+) -> Iterator[tuple[str, Page | Side]]:
     stem = f"{folder}/{row.micrograph}.mask"
-    yield "network", _page(results.folder, f"{stem}.tif", 0)
+    yield "network", Page(results.folder, f"{stem}.tif", 0)
     for path in results.folders[f"{folder}/"]:
         if path.startswith(f"{stem}.seed-"):
-            yield path.removeprefix(f"{stem}.").removesuffix(".tif"), _page(results.folder, path, 0)
+            yield path.removeprefix(f"{stem}.").removesuffix(".tif"), Page(results.folder, path, 0)
     if n_classes == 2:
-        from skimage.filters import threshold_otsu
+        page = Page(results.folder, f"normalised/{shard}.tif", int(row.page))
+        centres = Centres(page, (int(row.rows), int(row.columns)))
+        threshold = _threshold(centres)
+        yield "otsu-bright", Side(centres, threshold, True)
+        yield "otsu-dark", Side(centres, threshold, False)
 
-        page = _page(results.folder, f"normalised/{shard}.tif", int(row.page))
-        # Thresholds are held against the annotation where both are: at the centres of its pixels.
-        at = [
-            np.floor((np.arange(int(to)) + 0.5) * size / int(to)).astype(int)
-            for size, to in zip(page.shape, (row.rows, row.columns), strict=True)
+
+class Centres:
+    """A page at the centres of an annotation's pixels, where both are held against each other."""
+
+    def __init__(self, page: Page, shape: tuple[int, int]) -> None:
+        self._page, self.shape = page, shape
+        self._at = [
+            np.floor((np.arange(to) + 0.5) * size / to).astype(int)
+            for size, to in zip(page.shape, shape, strict=True)
         ]
-        page = page[at[0]][:, at[1]]
-        brighter = page > threshold_otsu(page)
-        yield "otsu-bright", brighter.astype(np.uint8)
-        yield "otsu-dark", np.logical_not(brighter).astype(np.uint8)
+
+    def rows(self, top: int, end: int) -> np.ndarray:
+        """The rows from one to before another."""
+        down, across = self._at[0][top:end], self._at[1]
+        return self._page.rows(down[0], down[-1] + 1)[down - down[0]][:, across]
 
 
-def _counted(true: np.ndarray, mask: np.ndarray, classes: list[str], path: str) -> pd.DataFrame:
+class Side(NamedTuple):
+    """A mask of what is brighter than a threshold, or of the rest."""
+
+    of: Centres
+    threshold: float
+    is_bright: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.of.shape
+
+    def rows(self, top: int, end: int) -> np.ndarray:
+        """The rows from one to before another."""
+        return ((self.of.rows(top, end) > self.threshold) == self.is_bright).astype(np.uint8)
+
+
+def _threshold(page: Centres) -> float:
+    """Otsu's, of the histogram that scikit-image makes of a whole page."""
+    from skimage.filters import threshold_otsu
+
+    ends = [(band.min(), band.max()) for band in _bands(page)]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    if low == high:
+        return low
+    edges = np.histogram_bin_edges(np.array([low, high]), 256)
+    counts = sum(np.histogram(band, 256, (low, high))[0] for band in _bands(page))
+    return threshold_otsu(hist=(counts, (edges[1:] + edges[:-1]) / 2))
+
+
+def _bands(page: Page | Centres) -> Iterator[np.ndarray]:
+    step = band_rows(page.shape[1])
+    for top in range(0, page.shape[0], step):
+        yield page.rows(top, min(top + step, page.shape[0]))
+
+
+def _counted(true: Page, mask: Page | Side, classes: list[str], path: str) -> pd.DataFrame:
     if true.shape != mask.shape:
         raise Unreadable(f"{path}.mask.tif", f"is {mask.shape}, its annotation {true.shape}")
     codes = range(len(classes))
     matrix = np.zeros((len(classes), len(classes)), np.int64)
-    band = max(1, BAND_PX // true.shape[1])
-    for top in range(0, true.shape[0], band):
-        one, other = true[top : top + band].ravel(), mask[top : top + band].ravel()
+    step = band_rows(true.shape[1])
+    for top in range(0, true.shape[0], step):
+        end = min(top + step, true.shape[0])
+        one, other = true.rows(top, end).ravel(), mask.rows(top, end).ravel()
         valid = one != IGNORED
         if not valid.any():
             continue

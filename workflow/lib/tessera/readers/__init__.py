@@ -18,6 +18,7 @@ import numpy as np
 
 from tessera.folders import is_store
 from tessera.frames import NO_FRAME
+from tessera.readers.colours import brighter_up, grey
 from tessera.readers.recordings import Recording, UnreadableFile, one_line
 from tessera.strips import LazyPage, Page, mapped, strips
 
@@ -85,9 +86,8 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     if recording.axes.startswith("Q"):
         raise UnreadableFile(f"shape {pixels.shape} is a stack, not one grey micrograph (frames)")
     named = {name: one_line(getattr(recording, name)) for name in ("instrument", "detector")}
-    return replace(
-        recording, pixels=_brighter_up(_grey(pixels), recording.black), axes="YX", **named
-    )
+    levels = brighter_up(grey(pixels), recording.black)
+    return replace(recording, pixels=levels, axes="YX", **named)
 
 
 def read_annotation(
@@ -179,16 +179,22 @@ def read_here(path: str, key: str, frame: int) -> Recording:
     known = format_of(path)
     with _refusing(known):
         recording = known.load()(path, key, frame)
-    pixels = recording.pixels
+    palette = recording.palette
+    if palette is not None:
+        palette = palette._replace(numbers=_guarded(palette.numbers, known))
+    return replace(recording, pixels=_guarded(recording.pixels, known), palette=palette)
+
+
+def _guarded(pixels: Page, known: Format) -> Page:
+    """Pixels that are refused clearly where they cannot be read, also further down."""
     if not isinstance(pixels, LazyPage):
-        return recording
+        return pixels
 
     def rows_of(top: int, end: int) -> np.ndarray:
         with _refusing(known):
             return pixels[top:end]
 
-    lazy = LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
-    return replace(recording, pixels=lazy)
+    return LazyPage(pixels.shape, pixels.dtype, rows_of, pixels.block_rows)
 
 
 @contextmanager
@@ -214,29 +220,6 @@ def _how_to_install(known: Format, error: ModuleNotFoundError) -> str:
 
 PACKAGES = {"rsciio": "rosettasciio", "skimage": "scikit-image", "PIL": "pillow"}
 """Packages that are called otherwise than their module."""
-
-
-def _grey(pixels: Page) -> Page:
-    """Pixels without alpha, and without the copies of grey stored as red, green and blue."""
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.ndim != 3 or pixels.shape[2] > 4:
-        raise UnreadableFile(f"shape {pixels.shape} is not one grey micrograph")
-    colours = slice(3 if pixels.shape[2] >= 3 else 1)
-    differ = sum(
-        int((strip[..., colours] != strip[..., :1]).any(axis=2).sum()) for strip in strips(pixels)
-    )
-    if differ:
-        raise UnreadableFile(f"a colour image: red, green and blue differ in {differ} pixels")
-    return mapped(pixels, lambda strip: strip[..., 0], pixels.shape[:2], pixels.dtype)
-
-
-def _brighter_up(pixels: Page, black: int | None) -> Page:
-    """Pixels whose larger numbers are the brighter ones, whatever they are in the file."""
-    if black is None:
-        return pixels
-    dtype = pixels.dtype.newbyteorder("=")
-    return mapped(pixels, lambda strip: dtype.type(black) - strip, pixels.shape, dtype)
 
 
 def _tiff() -> Reader:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tessera.problems import UnreadableFile
 from tessera.strips import Page
 
 UNKNOWN = float("nan")
@@ -33,10 +34,6 @@ LONGEST_TEXT = 200_000
 DEEPEST = 40
 CLOCK = (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", "")
 DATES = ("%Y-%m-%d", "%Y:%m:%d", "%Y/%m/%d", "%d %b %Y", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
-
-
-class UnreadableFile(ValueError):
-    """The file is not what the sheet says it is."""
 
 
 class Palette(NamedTuple):
