@@ -322,6 +322,17 @@ def test_a_specimen_that_is_left_out_of_the_scores_is_named(results, check):
     assert lines[-1].startswith("1 thing does not hold")
 
 
+def test_a_specimen_to_test_on_that_is_said_to_train_only_is_named(results, check):
+    table = pd.read_csv(results / "study/raw.tsv", sep="\t", dtype=str, keep_default_na=False)
+    table["use"] = table["use"].where(table["group"] != "t", "train")
+    write_table(results / "study/raw.tsv", table)
+    seal(results)
+    status, lines = check(results)
+    assert status == 1
+    said = "DOES NOT HOLD study/raw.tsv: raw/mask/t-1 is of another use than in the sheet"
+    assert said in lines
+
+
 def test_a_leak_through_several_ancestors_is_found(results, check):
     """Fold 1 learns from what was normalised from micrographs of two groups."""
     edit_crate(

@@ -256,7 +256,7 @@ def all_are_scored(results: Results) -> Iterator[Fault]:
 
 
 def raw_files_agree(results: Results) -> Iterator[Fault]:
-    """The raw files that were read have the digests of the table of raw files, and its groups."""
+    """The raw files that were read are those of the table of raw files, and it is of the sheet."""
     for rule, folder, column in (("ingest", "micrographs", "image"), ("annotate", "masks", "mask")):
         for shard in results.shards_of(rule):
             path = f"{folder}/{shard}.tsv"
@@ -269,10 +269,13 @@ def raw_files_agree(results: Results) -> Iterator[Fault]:
                         path,
                         f"{row.micrograph} was read from another file than study/raw.tsv says",
                     )
-    sheet = read_table(results.folder, "study/micrographs.tsv")
-    if "group" not in sheet or results.settings("split")["group"] != "column":
-        return
-    for row in sheet.itertuples(index=False):
-        name = f"raw/image/{row.micrograph.strip()}"
-        if name in results.raw.index and results.raw.loc[name, "group"] != row.group.strip():
-            yield "study/raw.tsv", f"{name} is of another group than in the sheet"
+    is_grouped = results.settings("split")["group"] == "column"
+    for row in read_table(results.folder, "study/micrographs.tsv").to_dict("records"):
+        meant = {"use": row.get("use", "").strip() or "cv"}
+        meant |= {"group": row["group"].strip()} if is_grouped and "group" in row else {}
+        for name in (f"raw/{column}/{row['micrograph'].strip()}" for column in ("image", "mask")):
+            if name not in results.raw.index:  # no mask, or a stack, whose frames have other names
+                continue
+            for column, cell in meant.items():
+                if results.raw.loc[name, column] != cell:
+                    yield "study/raw.tsv", f"{name} is of another {column} than in the sheet"
