@@ -192,6 +192,19 @@ def test_a_change_of_what_is_not_imported_is_not_seen(version):
     assert version(lib_unrelated="x = 2\n") == version()
 
 
+def test_what_is_imported_for_types_alone_is_not_seen(version):
+    guard, line = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    ",
+        "from tessera import second",
+    )
+    typed = SCRIPT.replace(line, guard + line)
+    assert typed != SCRIPT
+    assert version(scripts_step=typed, lib_second="y = 2\n") == version(scripts_step=typed)
+    otherwise = f"{guard}pass\nelse:\n    {line}"
+    run = SCRIPT.replace(line, otherwise)
+    assert version(scripts_step=run, lib_second="y = 2\n") != version(scripts_step=run)
+
+
 def test_every_script_has_a_version_of_its_own():
     scripts = [path.name for path in digests.SCRIPTS.glob("*.py")]
     assert len({code_version(script) for script in scripts}) == len(scripts) > 0

@@ -210,15 +210,29 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def imported_modules(tree: ast.Module) -> list[str]:
-    """Modules of this library that a source imports, as paths in it without their suffix."""
+    """Modules of this library that a source imports, as paths in it without their suffix.
+
+    What is imported for types alone is never run, and changes nothing.
+    """
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in _that_run(tree):
         if isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     ours = (name.split(".")[1:] for name in names if name.startswith("tessera."))
     return sorted({module for parts in ours for module in _modules(parts)})
+
+
+def _that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a tree but those under `if TYPE_CHECKING:`."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        test = node.test if isinstance(node, ast.If) else None
+        is_for_types = isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+        waiting += node.orelse if is_for_types else ast.iter_child_nodes(node)
 
 
 def _modules(parts: list[str]) -> Iterator[str]:
