@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from tessera import schemas, sheets, strips
+from tessera.channels import image_columns
 from tessera.plans import OPEN, Plan
 from tessera.problems import BadInput
 from tessera.strips import LazyPage
@@ -35,9 +36,10 @@ def config(classes=None, **blocks):
     return whole
 
 
-def expanded(rows, grouped=True):
+def expanded(rows, grouped=True, channels=None):
     """Rows of a sheet, given as dicts of cells, as `sheets.expand` gives them."""
-    return sheets.expand(pd.DataFrame(rows, dtype=str), SHEET, schema("micrographs"), grouped)
+    cells = pd.DataFrame(rows, dtype=str)
+    return sheets.expand(cells, SHEET, schema("micrographs"), grouped, channels)
 
 
 def annotated(*groups):
@@ -95,8 +97,9 @@ def study_of(
     cells=CELLS_OF_STUDY, sha256=None, code=lambda script: script, plan=PLAN_OF_STUDY, **blocks
 ):
     """A study whose raw files have their own paths as digests, but for those in `sha256`."""
-    rows = expanded(cells)
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path]
+    rows = expanded(cells, channels=blocks.get("channels"))
+    columns = (*image_columns(rows), "mask")
+    paths = [path for column in columns for path in rows[column] if path]
     return Study(rows, SHEET, config(**blocks), {p: p for p in paths} | (sha256 or {}), code, plan)
 
 

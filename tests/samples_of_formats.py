@@ -172,6 +172,17 @@ TVIPS_TAG_KNOWN = {
     **square(1.5), "voltage_kv": 99, "magnification": 32_000, "instrument": "MCL_04",
     "detector": "F416",
 }  # fmt: skip
+TESCAN = (
+    b"\0\x02\xff\xd8PixelSizeX=9\xff\xd9"
+    + b"""
+[MAIN]\r\nDate=2019-05-17\r\nDevice=MIRA3 LMH\r\nImageStripSize=3\r\nMagnification=5000.0\r
+PixelSizeX=2.4e-008\r\nPixelSizeY=2.4e-008\r\nTime=12:34:56\r
+[SEM]\r\nDetector=InBeam SE\r\nHV=15000.0\r\n\0"""
+)
+TESCAN_KNOWN = {
+    **square(24), "instrument": "MIRA3 LMH", "voltage_kv": 15, "magnification": 5000,
+    "recorded": "2019-05-17T12:34:56", "detector": "InBeam SE",
+}  # fmt: skip
 OME = {
     "PhysicalSizeX": 2.5, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 2.5,
     "PhysicalSizeYUnit": "nm",
@@ -470,6 +481,7 @@ SAMPLES = {
         "TIFF of Hitachi", tiff(description=HITACHI, metadata=None), known=HITACHI_KNOWN
     ),
     "olympus": Sample("TIFF of Olympus SIS", olympus, known=OLYMPUS_KNOWN),
+    "tescan": Sample("TIFF of TESCAN", with_tag(50431, "B", TESCAN), known=TESCAN_KNOWN),
     "tvips tags": Sample("TIFF of TVIPS", tvips_tags, known=TVIPS_TAG_KNOWN),
     "png": Sample("PNG", picture("PNG"), levels("u1"), checked=True),
     "png, 16 bit": Sample(

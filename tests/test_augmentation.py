@@ -40,6 +40,35 @@ def test_mask_and_image_move_alike():
     assert not torch.equal(moved_codes, codes)
 
 
+def test_channels_move_together_and_each_has_its_own_strengths():
+    images, codes = batch()
+    images = images.expand(-1, 3, -1, -1).contiguous()
+    alike, _ = augment(images, codes, generators(images), Augmentation(True, 0.0, 0.0, 0.0))
+    assert torch.equal(alike[:, 0], alike[:, 1])
+    assert torch.equal(alike[:, 0], alike[:, 2])
+    ones = torch.ones_like(images)
+    for settings in (
+        Augmentation(False, 0.5, 0.0, 0.0),
+        Augmentation(False, 0.0, 0.5, 0.0),
+        Augmentation(False, 0.0, 0.0, 0.5),
+    ):
+        found, _ = augment(ones, codes, generators(ones), settings)
+        level = found.std((2, 3)) if settings.noise else found.mean((2, 3))
+        assert (level[:, 0] - level[:, 1]).abs().min() > 0
+        assert abs(torch.corrcoef(level.T)[0, 2]) < 0.5
+
+
+def test_one_channel_is_drawn_as_it_always_was():
+    """Six numbers a sample, then its noise: no network of one channel is another."""
+    images, codes = batch(n=8)
+    found, _ = augment(images, codes, generators(images), Augmentation(False, 0.2, 0.3, 0.4))
+    for image, sample, own in zip(found, images, generators(images), strict=True):
+        *_, contrast, brightness, noise = torch.rand(6, generator=own)
+        wanted = sample * (1 + 0.2 * (2 * contrast - 1)) + 0.3 * (2 * brightness - 1)
+        wanted += 0.4 * noise * torch.empty(sample.shape).normal_(generator=own)
+        torch.testing.assert_close(image, wanted)
+
+
 def test_the_moves_are_the_eight_symmetries_of_the_square():
     square = torch.arange(9).view(1, 3, 3)
     moves = torch.tensor([[i & 1, i & 2, i & 4] for i in range(8)]).bool().T

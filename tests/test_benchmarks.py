@@ -1,11 +1,18 @@
 """The benchmarks: what the table says of figures, that workers answer, that the tiny sizes work."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, leaks, memory, ours, samples, scale, stitching, training
+from benchmarks import bench, gigapixel, leaks, memory, ours, samples, scale, stitching, training
 from benchmarks.measuring import Comparison, Job, Options, Target, measured, once, printed, table
+from tessera.readers import read_micrograph
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +154,29 @@ def test_a_large_study_that_is_made_up_is_a_finished_one(tmp_path):
     figures = scale.run(folder, ["--dry-run"])
     assert figures["jobs"] == 0
     assert 0 < figures["peak_gb"] < 2
+
+
+def test_a_huge_micrograph_is_the_same_however_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(gigapixel, "BLOCK_PX", 128)
+    gigapixel._field.cache_clear()
+    gigapixel.make_study(tmp_path / "study", 300)
+    whole = np.asarray(gigapixel.simulated(300, "image", np.uint16, 0))
+    read = read_micrograph(str(tmp_path / "study/huge.image.tif"))
+    np.testing.assert_array_equal(read.pixels, whole)
+    assert read.pixel_size_nm == pytest.approx(samples.PIXEL_SIZE_NM)
+    assert len(np.unique(whole[:128, :128] == whole[128:256, :128])) == 2
+    gigapixel._field.cache_clear()
+
+
+def test_every_process_tells_the_memory_it_took(tmp_path):
+    script = tmp_path / "tmpx.train.py"
+    script.write_text("held = b'x' * 10**8", encoding="utf-8")
+    probe = str(Path(gigapixel.__file__).with_name("probe"))
+    environment = os.environ | {"PYTHONPATH": probe, "MEMORY_PROBE": str(tmp_path)}
+    subprocess.run([sys.executable, str(script)], env=environment, check=True)
+    (told,) = (json.loads(path.read_text(encoding="utf-8")) for path in tmp_path.glob("*.json"))
+    assert gigapixel.step_of(told["command"]) == "train"
+    assert 10**8 < told["anonymous"] < told["resident"] < 3 * 10**8
 
 
 def test_what_is_unknown_is_refused(capsys):

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_bars import MAKERS, image
-from samples_of_formats import FEI, levels, with_tag
-from tessera.crops import COLUMNS, Crop, crop_of
+from samples_of_formats import FEI, TESCAN, levels, with_tag
+from tessera.crops import COLUMNS, Crop
+from tessera.data_bars import crop_of
 from tessera.readers import UnreadableFile, read_micrograph
 from tessera.strips import LazyPage
 
@@ -67,6 +68,13 @@ def test_what_fei_states_of_the_rows_that_were_scanned(tmp_path, said, rows):
     assert recording.scanned_rows == rows
     assert recording.pixels.shape == (19, 31)
     assert recording.pixel_size_nm == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize(("strip", "rows"), [(3, 16), (0, 19), (19, 0), (-2, 0), ("none", 0)])
+def test_what_tescan_states_of_the_strip_below(tmp_path, strip, rows):
+    said = TESCAN.replace(b"ImageStripSize=3", f"ImageStripSize={strip}".encode())
+    with_tag(50431, "B", said)(tmp_path / "a.tif")
+    assert read_micrograph(str(tmp_path / "a.tif")).scanned_rows == rows
 
 
 def test_a_tiff_of_no_maker_states_nothing(tmp_path):

@@ -192,17 +192,13 @@ def test_a_change_of_what_is_not_imported_is_not_seen(version):
     assert version(lib_unrelated="x = 2\n") == version()
 
 
-def test_what_is_imported_for_types_alone_is_not_seen(version):
-    guard, line = (
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    ",
-        "from tessera import second",
-    )
-    typed = SCRIPT.replace(line, guard + line)
-    assert typed != SCRIPT
-    assert version(scripts_step=typed, lib_second="y = 2\n") == version(scripts_step=typed)
-    otherwise = f"{guard}pass\nelse:\n    {line}"
-    run = SCRIPT.replace(line, otherwise)
-    assert version(scripts_step=run, lib_second="y = 2\n") != version(scripts_step=run)
+def test_a_change_of_what_only_names_types_is_not_seen(version):
+    text = "if TYPE_CHECKING:\n    from tessera import unrelated\n"
+    text += FILES["lib/second.py"]
+    before = version(lib_second=text)
+    assert version(lib_second=text, lib_unrelated="x = 2\n") == before
+    run = text.replace("TYPE_CHECKING", "not TYPE_CHECKING")
+    assert version(lib_second=run, lib_unrelated="x = 2\n") != version(lib_second=run)
 
 
 def test_every_script_has_a_version_of_its_own():

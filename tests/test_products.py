@@ -53,6 +53,14 @@ def test_masks_of_regions_read_the_table_of_their_micrographs():
     assert {reads for id, reads in read.items() if id != "annotate/a"} == {()}
 
 
+def test_masks_of_micrographs_that_are_cropped_read_their_table():
+    read = {crop: STEPS["annotate"].reads(study_of(ingest={"crop": crop}), {"shard": "a"})
+            for crop in (None, "auto")}  # fmt: skip
+    assert {crop: [*paths] for crop, paths in read.items()} == {
+        None: [], "auto": ["micrographs/a.tsv"]
+    }  # fmt: skip
+
+
 def test_names_of_jobs_are_unique():
     ids = [job.id for job in jobs(study_of(train={"seeds": [0, 1]}))]
     assert len(set(ids)) == len(ids)

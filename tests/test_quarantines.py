@@ -10,6 +10,7 @@ from builders import annotated, lineages, random_sheets, study_of
 from tessera.products import jobs
 from tessera.quarantines import COLUMNS, Quarantine, said
 from tessera.refusals import listed
+from test_explanations import explained
 
 QUARANTINE = {"ingest": {"on_bad_file": "quarantine"}}
 OF_THEIR_OWN = {"quarantine", "report", "audit"}
@@ -40,6 +41,10 @@ def test_what_is_left_keeps_its_fold_its_shard_and_what_its_shard_is_made_from(f
     whole, left = found
     assert left.folds["fold"].to_dict() == whole.folds["fold"].to_dict()
     assert left.fold_names == whole.fold_names
+    for cohort in set(whole.rows["cohort"]):
+        earlier, then = left.before(cohort), whole.before(cohort)
+        if earlier is not None:  # there may be nothing left that could have been learnt from then
+            assert earlier.folds["fold"].to_dict() == then.folds["fold"].to_dict()
     bad = left.quarantine.names
     shards = {}
     for shard in whole.shards.index:
@@ -102,6 +107,15 @@ def test_other_bytes_of_what_is_refused_change_what_is_on_record():
     after = replace(before, sha256={**before.sha256, mask: "other"}, _lineages={})
     changed = {of for of, lineage in lineages(after).items() if lineages(before)[of] != lineage}
     assert changed == {("quarantine",), ("report",), ("audit",)}
+
+
+def test_a_change_is_told_as_what_it_is():
+    whole = study_of(**QUARANTINE)
+    left = without(whole, ("a_000", "image"))
+    changed = "what is in quarantine changed"
+    assert set(explained(whole, left)) == {"a_000 is in quarantine now", changed}
+    assert set(explained(left, whole)) == {"a_000 joined", changed}
+    assert explained(whole, study_of()) == {"bad files stop the run again": "report; audit"}
 
 
 def test_a_file_that_is_missing_is_listed_and_read_by_no_job():

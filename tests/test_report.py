@@ -21,6 +21,7 @@ from tessera.files import write_pages
 from tessera.metrics import class_counts, confusion
 from tessera.panels import error_codes, grey, nearest, panel_shape
 from tessera.plans import OPEN, STATED
+from tessera.quarantines import COLUMNS as QUARANTINED
 from tessera.reports import worst_first
 from tessera.summaries import summary
 from tessera.wording import area, calibration, decimals, number, pixel_sizes, validation
@@ -174,6 +175,35 @@ def test_the_page_needs_no_other_file(study):
 
 def test_the_same_inputs_give_the_same_bytes(study):
     assert written(study) == written(study)
+
+
+def test_what_is_in_quarantine_cannot_be_overlooked(study, tmp_path):
+    refused = [
+        ("new-2", "new", "", "", "image"),
+        ("g1-2", "g1", "cv", "0", "mask"),
+        ("gone-1", "gone", "cv", "2", "image"),
+        ("gone-1", "gone", "cv", "2", "mask"),
+    ]
+    table = pd.DataFrame(refused, columns=["micrograph", "group", "use", "fold", "column"])
+    table = table.assign(file="f.tif", file_sha256="", reason="<damaged>")
+    write_table(table[QUARANTINED], tmp_path / "quarantine.tsv")
+    study["settings"]["study"]["split"]["group"] = "none"
+    html = written({**study, "quarantine": str(tmp_path / "quarantine.tsv")})
+    loud = re.findall(r'class="loud"><strong>(.*?)</strong>', html)
+    assert loud == [
+        "The validation is NOT grouped.",  # nothing comes before that
+        "3 micrographs left out, in quarantine: 2 labelled.",
+        "Of 1 group nothing labelled is left: gone.",
+        "Nothing is tested in fold 2: all that is held out there is in quarantine.",
+    ]
+    assert "<b>3</b><span>micrographs in quarantine</span>" in html
+    section = html.partition('<section id="quarantine">')[2].partition("</section>")[0]
+    shown = re.findall(r"<tr><td>([^<]*)</td>.*?>(image|mask)<", section)
+    assert shown == [("gone-1", "image"), ("gone-1", "mask"), ("g1-2", "mask"), ("new-2", "image")]
+    assert "&lt;damaged&gt;" in section
+    write_table(table[QUARANTINED][:0], tmp_path / "quarantine.tsv")
+    html = written({**study, "quarantine": str(tmp_path / "quarantine.tsv")})
+    assert "in quarantine" not in html
 
 
 def test_the_plan_is_shown_with_its_reasons_and_what_the_config_states_wins(study, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 from torch import nn
 
+from tessera.files import write_pages
 from tessera.folding import ready
 from tessera.stitching import (
     check_local,
@@ -23,6 +24,7 @@ from tessera.stitching import (
     stitch,
     stitched_logits,
 )
+from tessera.streams import StreamedPage
 from trained_networks import page_of, trained_like
 
 sizes = st.integers(1, 75)
@@ -121,6 +123,16 @@ def test_a_halo_too_small_would_show():
     network.halo_px -= 3 * network.stride  # of 6
     parts = stitch(stitched_logits(network, page, 16), 64, 64)
     assert abs(parts - whole).max() > 1e-6
+
+
+def test_channels_in_pages_of_their_own_are_stitched_like_the_whole(tmp_path):
+    network, page = trained_like(levels=3, n_inputs=3).double(), page_of(53, 34, n_inputs=3)
+    pages = [(plane, 1.0) for plane in (*page_of(9, 9, n_inputs=3), *page)]
+    write_pages(tmp_path / "pages.tif", pages, compressed=False)
+    with StreamedPage(tmp_path / "pages.tif", 3, 3) as streamed:
+        assert streamed.shape == page.shape
+        parts = stitch(stitched_logits(network, streamed, 16), 53, 34)
+    np.testing.assert_allclose(parts, logits_of_whole(network, page), rtol=0, atol=1e-10)
 
 
 def test_several_inputs_and_memory_maps(tmp_path):

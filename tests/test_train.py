@@ -47,7 +47,7 @@ def shards(tmp_path_factory):
 def recipe(epochs):
     keys = config()["train"] | {"channels": [4, 8], "batch": 4, "epochs": epochs, "jitter_px": 4}
     keys |= {"loss": {"cross_entropy": 1, "dice": 1}, "class_weights": "inverse"}
-    keys |= {"size_px": 32, "classes": CLASSES}
+    keys |= {"size_px": 32, "classes": CLASSES, "inputs": None}
     return train.Recipe(**{name: keys[name] for name in train.Recipe.__dataclass_fields__})
 
 

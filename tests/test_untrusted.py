@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from builders import ROOT, expanded, problems_of
 from samples_of_formats import PAGE, SAMPLES
@@ -313,3 +314,19 @@ def test_networks_are_loaded_as_weights_only():
     assert not [call for _, _, call in calls if "allow_pickle=True" in call]
     unpickles = {stem for stem, name, _ in calls if name in ("pickle.load", "pickle.loads")}
     assert unpickles == set()
+
+
+def test_what_can_only_be_read_whole_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("tessera.readers.claims.MOST_AT_ONCE", 5_000)
+    page = np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+    tifffile.imwrite(tmp_path / "tiles.tif", page, compression="zlib", tile=(32, 32))
+    np.save(tmp_path / "rows.npy", page)
+    for name in ("tiles.tif", "rows.npy"):
+        np.testing.assert_array_equal(read_micrograph(str(tmp_path / name)).pixels, page)
+    tifffile.imwrite(tmp_path / "strip.tif", page, compression="zlib", rowsperstrip=100)
+    Image.fromarray(page).save(tmp_path / "a.png")
+    np.savez(tmp_path / "a.npz", x=page)
+    zarr.create_array(tmp_path / "a.zarr", data=page, chunks=(100, 50))
+    for name, key in (("strip.tif", ""), ("a.png", ""), ("a.npz", "x"), ("a.zarr", "")):
+        with pytest.raises(UnreadableFile, match="in one piece"):
+            read_micrograph(str(tmp_path / name), key)

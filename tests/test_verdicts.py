@@ -18,6 +18,7 @@ from tessera.files import write_table
 from tessera.preparation import VERDICTS, prepared
 from tessera.problems import BadInput
 from tessera.readers import UnreadableFile
+from tessera.refusals import listed, records
 
 CLASSES = {"background": 0, "particle": 255}
 SHEET = "sheet.tsv"
@@ -157,7 +158,7 @@ def test_a_file_is_looked_at_once_and_again_when_what_decides_has_changed(folder
         read = getattr(module, name)
 
         def counted(row, *rest, read=read, name=name):
-            looked.append((name, row["path"]))
+            looked.append((name, (row[0] if name == "read_image" else row)["path"]))
             return read(row, *rest)
 
         monkeypatch.setattr(module, name, counted)
@@ -185,6 +186,27 @@ def test_a_file_is_looked_at_once_and_again_when_what_decides_has_changed(folder
     # Other classes decide masks alone.
     assert ("values", "mask") not in study_of(other="background").quarantine.reasons
     assert {name for name, _ in looked} == {"read_mask"}
+
+
+def test_a_micrograph_of_several_files_is_refused_whole(folder):
+    tifffile.imwrite("other.tif", np.arange(256, dtype=np.uint8)[::-1].reshape(16, 16))
+    each = {"image": "", "image.O": "good.tif", "image.Fe": "other.tif"}
+    rows = [
+        {"micrograph": f"{of}-ok", "group": of, **each, "mask": "good.mask.tif"} for of in "abc"
+    ]
+    rows += [{**rows[0], "micrograph": of, "mask": ""} for of in ("away", "cut", "same")]
+    rows[3]["image.Fe"], rows[4]["image.Fe"], rows[5]["image.Fe"] = "x.tif", "cut.tif", "good.tif"
+    pd.DataFrame(rows).to_csv(SHEET, sep="\t", index=False)
+    reasons = study_of(channels=["O", "Fe"]).quarantine.reasons
+    assert set(reasons) == {("away", "image.Fe"), ("cut", "image"), ("same", "image")}
+    assert reasons["away", "image.Fe"] == "this image.Fe is missing"
+    assert reasons["cut", "image"].startswith("Fe (cut.tif) ")
+    assert reasons["same", "image"] == "O, Fe are the same in every pixel: one grey picture"
+    found = study_of(channels=["O", "Fe"])
+    assert [of["file"] for of in listed(found)] == ["x.tif", "good.tif", "good.tif"]
+    assert {key.partition("/")[2] for key in records(found)} == {"image", "image.Fe"}
+    Path("cut.tif").write_bytes(Path("other.tif").read_bytes())
+    assert study_of(channels=["O", "Fe"]).quarantine.names == {"away", "same"}
 
 
 def test_what_is_mended_is_no_more_in_quarantine(folder):

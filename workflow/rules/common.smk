@@ -104,12 +104,12 @@ def verbatim(settings):
 
 # A function of `input` makes a param that triggers nothing, here and below: the lineage does, in which
 # all of these are but the folder that a file lies in.
-def raw_rows(column, *more):
-    return lambda wildcards, input: study.raw_rows(wildcards.shard, column, *more)
+def raw_rows(kind, *more):
+    return lambda wildcards, input: study.raw_rows(wildcards.shard, kind, *more)
 
 
-def raw_digests(column):
-    return lambda wildcards, input: study.raw_digests(wildcards.shard, column)
+def raw_digests(kind):
+    return lambda wildcards, input: study.raw_digests(wildcards.shard, kind)
 
 
 def drawn_on(wildcards):
@@ -247,7 +247,8 @@ def asked_of_training(name):
 
 def asked_of_calibration(wildcards, input, attempt):
     settings = known_by_now("calibrate")
-    needed = memory_mb(*(settings[key] for key in ("size_px", "channels", "batch")))
+    asked = (settings[key] for key in ("size_px", "channels", "batch"))
+    needed = memory_mb(*asked, n_inputs=settings.get("n_inputs", 1))
     return max(config["resources"]["default"]["mem_mb"], attempt * 3 * needed // 2)
 
 

@@ -1,5 +1,5 @@
 """
-Raw files of a shard into one TIFF, a page a micrograph, with what is known of each in a table, and
+Raw files of a shard into one TIFF, a page a micrograph and channel, with what is known of each in a table, and
 the landmarks by which `split` finds areas that were recorded twice; and all else that the files say.
 
 INPUTS:

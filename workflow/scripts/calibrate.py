@@ -31,7 +31,8 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
     Parameters
     ----------
     settings : dict
-        The `train` block without what costs nothing, with size_px and n_classes.
+        The `train` block without what costs nothing, with size_px and n_classes, and n_inputs
+        where that is not 1.
     device : {'auto', 'cpu', 'cuda'}
     cpus, devices : int
         Processors of the job, and processes that would train together: one of them is timed, on
@@ -67,7 +68,8 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
 
 def timed(settings: dict[str, Any], device: str) -> list[float]:
     """When training began and when each of its steps ended, in seconds."""
-    architecture = (settings["network"], tuple(settings["channels"]), 1, settings["n_classes"])
+    n_inputs, n_classes = settings.get("n_inputs", 1), settings["n_classes"]
+    architecture = (settings["network"], tuple(settings["channels"]), n_inputs, n_classes)
     moments: list[float] = []
 
     def on_step(_: int, loss: torch.Tensor) -> None:
@@ -103,8 +105,8 @@ def timed(settings: dict[str, Any], device: str) -> list[float]:
 def noise(settings: dict[str, Any], device: str) -> Callable[[int], tuple[torch.Tensor, ...]]:
     """Batches of noise with random masks, cut and augmented as in a training."""
     draw, side = np.random.default_rng(SEED), 2 * settings["size_px"]
-    page = draw.normal(size=(side, side)).astype(np.float32)
-    mask = draw.integers(0, settings["n_classes"], page.shape, np.uint8)
+    page = draw.normal(size=(settings.get("n_inputs", 1), side, side)).astype(np.float32)
+    mask = draw.integers(0, settings["n_classes"], (side, side), np.uint8)
     cut = (settings["size_px"], settings["batch"], SEED, settings["size_px"])
     batches = TileBatches([page], [mask], np.zeros((1, 3), int), *cut)
     return augmented(batches, SEED, Augmentation(**settings["augmentation"]), device)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tessera.channels import n_pages
 from tessera.files import open_page, open_pages, read_table, written_atomically
 from tessera.grids import nearest
 from tessera.logs import LOG, logged_to
@@ -29,15 +30,23 @@ class Shard:
 
 
 def main(
-    shard: Shard, classes: Sequence[str], output: str, micrographs: Sequence[str] | None = None
+    shard: Shard,
+    classes: Sequence[str],
+    output: str,
+    micrographs: Sequence[str] | None = None,
+    n_channels: int = 1,
 ) -> None:
-    """Write counts by micrograph, method and class to `output`; of all micrographs by default."""
+    """Write counts by micrograph, method and class to `output`; of all micrographs by default.
+
+    Thresholds look at the first channel of a micrograph.
+    """
     known = read_table(shard.table)
     counted = []
     for mask_true, row in zip(open_pages(shard.masks), known.itertuples(), strict=True):
         if micrographs is not None and row.micrograph not in micrographs:
             continue
-        page, folder = open_page(shard.normalised, row.page), Path(shard.predictions)
+        first = int(row.page) * n_channels
+        page, folder = open_page(shard.normalised, first), Path(shard.predictions)
         if page.shape != mask_true.shape:
             page = nearest(page, mask_true.shape)
         for method, mask_pred in _methods(folder, row.micrograph, page, len(classes)):
@@ -69,4 +78,5 @@ if __name__ == "__main__":
             [name for name, _ in snakemake.params.classes],
             snakemake.output[0],
             snakemake.params.micrographs,
+            n_pages(snakemake.params.get("inputs")),
         )

@@ -1,13 +1,16 @@
 """Read the raw files of a shard into one TIFF, and write down what is known of each micrograph."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from tessera.channels import in_columns, named
 from tessera.conditions import CONDITION, Condition, remarks
 from tessera.crops import COLUMNS, cut_off
 from tessera.digests import changed_files, digest
@@ -15,7 +18,7 @@ from tessera.files import write_pages, write_table, write_text, written_atomical
 from tessera.fingerprints import fingerprint
 from tessera.landmarks import landmarks
 from tessera.logs import LOG, logged_to
-from tessera.micrographs import read_image
+from tessera.micrographs import Micrograph, read_image
 from tessera.pixel_sizes import odd_sizes
 from tessera.problems import Problem, raise_if
 from tessera.readers import Recording, UnreadableFile
@@ -47,7 +50,8 @@ class Known:
         key = digest(raw, recording.metadata)
         entry = {"file": Path(row["path"]).name, "file_sha256": raw, "micrographs": []}
         entry = self.metadata.setdefault(key, {**entry, "metadata": recording.metadata})
-        entry["micrographs"].append(row["micrograph"])
+        if row["micrograph"] not in entry["micrographs"][-1:]:  # once for all of its channels
+            entry["micrographs"].append(row["micrograph"])
 
 
 def main(
@@ -56,10 +60,15 @@ def main(
     settings: Mapping[str, Any],
     outputs: Outputs,
 ) -> None:
-    """Write the micrographs of `rows`, whose files have the digests `sha256`."""
+    """Write the micrographs of `rows`, a file each, whose digests are `sha256`.
+
+    Where micrographs have several channels, a row is of a file with all of them, or there is one a
+    channel.
+    """
     problems: list[Problem] = changed_files(rows, sha256)
     known = Known()
-    write_pages(outputs.pages, _read(rows, sha256, settings, problems, known), compressed=True)
+    files = [{**row, "sha256": of} for row, of in zip(rows, sha256, strict=True)]
+    write_pages(outputs.pages, _read(files, settings, problems, known), compressed=True)
     write_table(outputs.table, pd.DataFrame(known.records))
     with written_atomically(outputs.landmarks) as temporary:
         pd.concat(known.landmarks, ignore_index=True).to_parquet(temporary, index=False)
@@ -72,8 +81,7 @@ def main(
 
 
 def _read(
-    rows: Sequence[dict[str, Any]],
-    sha256: Sequence[str],
+    files: Sequence[dict[str, Any]],
     settings: Mapping[str, Any],
     problems: list[Problem],
     known: Known,
@@ -82,37 +90,66 @@ def _read(
 
     What is `known` of the pages grows on the way.
     """
-    for row, raw in zip(rows, sha256, strict=True):
+    names = named(settings.get("inputs"))
+    for micrograph, group in groupby(files, key=itemgetter("micrograph")):
+        own = list(group)
         try:
-            taken = read_image(row, settings)
+            taken = read_image(own, settings)
         except UnreadableFile as error:
-            problems.append(Problem(row["micrograph"], row["path"], str(error)))
+            problems.append(Problem(micrograph, own[0]["path"], str(error)))
             continue
-        pixels, pixel_size_nm = taken.pixels, taken.pixel_size_nm
-        page = len(known.records)
-        known.landmarks.append(landmarks(pixels, pixel_size_nm).assign(page=page))
-        known.add(row, raw, taken.recording)
-        known.records.append(
-            {
-                "micrograph": row["micrograph"],
-                "page": page,
-                "rows": pixels.shape[0],
-                "columns": pixels.shape[1],
-                "dtype": pixels.dtype.name,
-                "pixel_size_nm": pixel_size_nm,
-                **_recorded(taken.recording),
-                **dict(zip(COLUMNS, astuple(taken.crop), strict=True)),
-                **_counted(taken.condition),
-                "file": Path(row["path"]).name,
-                "file_sha256": raw,
-                "pixels_sha256": taken.pixels_sha256,
-                "fingerprint": fingerprint(pixels),
-            }
-        )
-        for remark in (*cut_off(taken.crop), *remarks(taken.condition)):
-            LOG.info("%s: %s", row["micrograph"], remark)
-        yield pixels, pixel_size_nm
+        of_each = own if len(own) > 1 else own * len(taken)
+        first, page = taken[0], len(known.records) * len(taken)
+        known.landmarks.append(landmarks(first.pixels, first.pixel_size_nm).assign(page=page))
+        place = {"micrograph": micrograph, "page": page}
+        known.records.append(place | _row_of(names, taken, map(_said, of_each, taken)))
+        for remark in cut_off(first.crop):
+            LOG.info("%s: %s", micrograph, remark)
+        for name, file, channel in zip(names, of_each, taken, strict=True):
+            known.add(file, file["sha256"], channel.recording)
+            for remark in remarks(channel.condition):
+                LOG.info("%s: %s", f"{micrograph} ({name})" if name else micrograph, remark)
+            yield channel.pixels, channel.pixel_size_nm
     raise_if(problems)
+
+
+def _row_of(
+    names: Sequence[str], taken: Sequence[Micrograph], said: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    """What is known of a micrograph: of the first channel, then of the others by their names."""
+    of_first, *of_others = said
+    first = taken[0]
+    row = {
+        "rows": first.pixels.shape[0],
+        "columns": first.pixels.shape[1],
+        "dtype": of_first["dtype"],
+        "pixel_size_nm": first.pixel_size_nm,
+        **of_first,
+        "pixels_sha256": _digest_of([channel.pixels_sha256 for channel in taken]),
+        "fingerprint": fingerprint(first.pixels),
+    }
+    for name, of in zip(names[1:], of_others, strict=True):
+        # All are cut as the first one is.
+        own = {key: value for key, value in of.items() if key not in COLUMNS}
+        row |= in_columns(own, name)
+    return row
+
+
+def _digest_of(sha256: Sequence[str]) -> str:
+    """The digest of the pixels of all channels, from that of each."""
+    return sha256[0] if len(sha256) == 1 else digest(*sha256)
+
+
+def _said(file: dict[str, Any], channel: Micrograph) -> dict[str, Any]:
+    """What is known of a channel by itself."""
+    return {
+        "dtype": channel.pixels.dtype.name,
+        **_recorded(channel.recording),
+        **dict(zip(COLUMNS, astuple(channel.crop), strict=True)),
+        **_counted(channel.condition),
+        "file": Path(file["path"]).name,
+        "file_sha256": file["sha256"],
+    }
 
 
 def _recorded(recording: Recording) -> dict[str, Any]:

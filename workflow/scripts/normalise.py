@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tessera.channels import in_columns, named
 from tessera.files import read_pages, read_table, write_pages, write_table
 from tessera.grids import resampled
 from tessera.intensity import scale_of, scaled
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def main(pages: str, table: str, outputs: tuple[str, str], settings: dict[str, Any]) -> None:
     """Write every page of `pages`, each normalised by itself, and a table of what was done.
 
+    A page is a channel of a micrograph; the table has one row a micrograph.
+
     Raises
     ------
     BadInput
@@ -32,23 +35,20 @@ def main(pages: str, table: str, outputs: tuple[str, str], settings: dict[str, A
         raise_if(uncalibrated(known))
     percentiles = settings["low_percentile"], settings["high_percentile"]
     records: list[dict[str, Any]] = []
+    names = named(settings.get("inputs"))
 
     def normalised() -> Iterator[tuple[np.ndarray, float]]:
-        for page, row in zip(read_pages(pages), known.itertuples(), strict=True):
+        each = ((row, name) for row in known.itertuples() for name in names)
+        for page, (row, name) in zip(read_pages(pages), each, strict=True):
             shape = shape_at(page.shape, row.pixel_size_nm, common_nm)
             size_nm = row.pixel_size_nm if shape == page.shape else common_nm
             page = resampled(page, shape)
             scale = scale_of(page, *percentiles)
-            records.append(
-                {
-                    "micrograph": row.micrograph,
-                    "page": row.page,
-                    "rows": shape[0],
-                    "columns": shape[1],
-                    "pixel_size_nm": size_nm,
-                    **asdict(scale),
-                }
-            )
+            if name == names[0]:
+                place = {"micrograph": row.micrograph, "page": row.page}
+                sides = {"rows": shape[0], "columns": shape[1], "pixel_size_nm": size_nm}
+                records.append(place | sides)
+            records[-1] |= in_columns(asdict(scale), name)
             yield scaled(page, scale), size_nm
 
     write_pages(outputs[0], normalised(), compressed=False)

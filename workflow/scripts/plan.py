@@ -89,7 +89,8 @@ def surveyed(cohort: Cohort, classes: Sequence[str], pixel_size_nm: float | str)
     for at, (table, counts) in enumerate(zip(cohort.tables, cohort.counts, strict=True)):
         rows = read_table(table).merge(read_table(counts), on="micrograph", suffixes=("", "_mask"))
         rows = rows[rows["micrograph"].isin(wanted)]
-        places += [(at, page) for page in rows["page"]]
+        pages = zip(rows["page"], rows["page_mask"], strict=True)
+        places += [(at, *of) for of in pages]
         tables.append(rows)
     rows = pd.concat(tables, ignore_index=True)
     if common_size(pixel_size_nm, rows["pixel_size_nm"]) is not None:
@@ -99,8 +100,8 @@ def surveyed(cohort: Cohort, classes: Sequence[str], pixel_size_nm: float | str)
 
 
 def _pixels(cohort: Cohort, places) -> Iterator[tuple[Page, Page]]:
-    for at, page in places:
-        yield open_page(cohort.pages[at], page), open_page(cohort.masks[at], page)
+    for at, page, page_mask in places:
+        yield open_page(cohort.pages[at], page), open_page(cohort.masks[at], page_mask)
 
 
 def _free(path: Path) -> Path:

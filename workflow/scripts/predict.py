@@ -87,13 +87,14 @@ def main(
         network = ready(load_network(path), run.device, run.precision)
         by_seed.setdefault(seed, []).append(network)
     core_px = core_of(by_seed, run.mem_mb)
+    n_channels = next(iter(by_seed.values()))[0].architecture.n_inputs
     keep_or_give_back(run.mem_mb, demand(by_seed.values()), core_px)
     known = read_table(table)
     if run.micrographs is not None:
         known = known[known["micrograph"].isin(run.micrographs)]
     Path(folder).mkdir(parents=True, exist_ok=True)
     for row in known.itertuples():
-        with StreamedPage(normalised, row.page) as page:
+        with StreamedPage(normalised, row.page, n_channels) as page:
             stem = f"{folder}/{row.micrograph}"
             own = Grid((int(row.rows), int(row.columns)), row.pixel_size_nm)
             predict_one(page, own, by_seed, stem, core_px, run)

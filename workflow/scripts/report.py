@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tessera.channels import n_pages
 from tessera.conditions import CONDITION
 from tessera.crops import COLUMNS
 from tessera.files import open_page, read_table, write_text
@@ -118,7 +119,7 @@ def pictures_of(row: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     micrograph = open_page(shard.micrographs, row.page)
     mask_pred = open_page(f"{shard.predictions}/{row.micrograph}.mask.tif", 0)
     if shard.masks is not None:
-        mask_true = open_page(shard.masks, row.page)
+        mask_true = open_page(shard.masks, row.page // n_pages(settings.get("inputs")))
         shown = labelled_panels(micrograph, mask_true, mask_pred, n_classes, longest_px)
         return {"row": row, "panels": shown}
     entropy = open_page(f"{shard.predictions}/{row.micrograph}.entropy.tif", 0)

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import pandas as pd
 import yaml
 
+from tessera.channels import image_columns
 from tessera.digests import code_version, file_digests
 from tessera.files import write_table, write_text
 from tessera.manifests import differences
@@ -26,7 +27,7 @@ from tessera.problems import BadInput, Problem, raise_if
 from tessera.steps import script_of
 
 SHEET = "micrographs.tsv"
-PATHS = ("image", "mask", "label")
+PATHS = ("mask", "label")
 MAY_DIFFER = (
     "times and hosts: results/ro-crate-metadata.json, results/calibration.yaml, results/logs",
     "paths of raw files, and comments in the code: results/study",
@@ -106,7 +107,7 @@ def prepare(results: Path, into: Path, raw: Path, config: dict) -> None:
         raise BadInput([Problem("reproduce", str(into), what)])
     cells = pd.read_csv(results / "study" / SHEET, sep="\t", dtype=str, keep_default_na=False)
     way = Path(os.path.relpath(raw.resolve(), into.resolve()))
-    for column in set(PATHS) & set(cells):
+    for column in {*image_columns(cells), *PATHS} & set(cells):
         is_path = cells[column].str.contains("::" if column == "label" else "", regex=False)
         is_path &= cells[column] != ""
         cells[column] = cells[column].where(~is_path, [str(way / cell) for cell in cells[column]])

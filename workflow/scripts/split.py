@@ -111,12 +111,12 @@ def _pairs(
         reduced = area_mean(page, panel_shape(page.shape, LARGER))
         return reduced, max(page.shape) / max(reduced.shape)
 
-    first = 0
-    marks = []
+    marks, known = [], 0
     for shard in shards:
-        of = pd.read_parquet(shard.landmarks)
-        marks.append(of.assign(micrograph=of.pop("page") + first))
-        first += len(_of_shard(micrographs, shard))
+        of, pages = pd.read_parquet(shard.landmarks), _of_shard(micrographs, shard)
+        numbers = {page: number for number, page in enumerate(pages, known)}
+        marks.append(of.assign(micrograph=of.pop("page").map(numbers)))
+        known += len(pages)
     found = duplicates(micrographs)
     marked = pd.concat(marks, ignore_index=True)
     found += overlaps(micrographs, marked, page_of, found)

@@ -40,9 +40,10 @@ def main(shard: Shard, tiles: str, masks: str, grid: TileGrid) -> None:
     tables: list[pd.DataFrame] = []
 
     def resampled() -> Iterator[tuple[Page, float]]:
-        for codes, row in zip(open_pages(shard.masks), normalised.itertuples(), strict=True):
+        masks = enumerate(open_pages(shard.masks))
+        for (page, codes), row in zip(masks, normalised.itertuples(), strict=True):
             mask = resampled_mask(codes, (row.rows, row.columns))
-            tables.append(tile_table(mask, grid).assign(micrograph=row.micrograph, page=row.page))
+            tables.append(tile_table(mask, grid).assign(micrograph=row.micrograph, page=page))
             yield mask, row.pixel_size_nm
 
     write_pages(masks, resampled(), compressed=False)

@@ -15,6 +15,7 @@ import torch
 
 from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
+from tessera.channels import n_pages, pages_of, stacked
 from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
@@ -39,7 +40,11 @@ CLIP_NORM = None
 
 @dataclass(frozen=True)
 class Recipe:
-    """The `train` block of the config, with the classes and the side of a tile."""
+    """The `train` block of the config, with the classes and the side of a tile.
+
+    `inputs` are the channels of a micrograph, where it has several; `channels` the feature maps of
+    each level of the network.
+    """
 
     network: str
     channels: Sequence[int]
@@ -57,6 +62,7 @@ class Recipe:
     precision: str
     size_px: int
     classes: Sequence[tuple[str, Any]]
+    inputs: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ def fit(
     """Do what `main` says, in this process and those it trains with; the first one writes."""
     batches, shares = training_tiles(shards, recipe, run.seed)
     n_classes = len(recipe.classes)
-    architecture = Architecture(recipe.network, tuple(recipe.channels), 1, n_classes)
+    architecture = Architecture(recipe.network, tuple(recipe.channels), batches.n_inputs, n_classes)
     network = starting(architecture, run)
     n_steps = batches.n_steps(recipe.epochs)
     record = run.record()
@@ -185,6 +191,7 @@ def fit(
         )
     if not writes:
         return
+    record |= {} if recipe.inputs is None else {"channels": list(recipe.inputs)}
     save_network(outputs[0], network, {**record, "shards": names_of(shards)})
     write_table(outputs[1], pd.DataFrame(final["history"]).assign(**started(run)))
     write_text(outputs[2], run.lineage)
@@ -214,11 +221,12 @@ def training_tiles(
     Where several processes train together, the batches are this one's part of them.
     """
     pages, masks, tiles, shares = [], [], [], []
+    n_channels = n_pages(recipe.inputs)
     for normalised, mask, table in shards:
         rows = pd.read_parquet(table).query("used")
         used, place_of = np.unique(rows["page"], return_inverse=True)
         tiles.append(np.column_stack([len(pages) + place_of, rows[["row", "column"]]]))
-        pages += windowed_pages(normalised, used)
+        pages += stacked(windowed_pages(normalised, pages_of(used, n_channels)), n_channels)
         masks += windowed_pages(mask, used)
         shares.append(rows[share_names(len(recipe.classes))].to_numpy())
     cut = (np.concatenate(tiles), recipe.size_px, recipe.batch, seed, recipe.jitter_px)
@@ -274,7 +282,7 @@ def prepare_process(threads: int) -> None:
 
 def recipe_of(settings: dict[str, dict[str, Any]]) -> Recipe:
     """The recipe in the settings of `train`, with the tiles' side from those of `tile`."""
-    known = {**settings["train"], "size_px": settings["tile"]["size_px"]}
+    known = {"inputs": None, **settings["train"], "size_px": settings["tile"]["size_px"]}
     return Recipe(**{name: known[name] for name in Recipe.__dataclass_fields__})
 
 

@@ -1,8 +1,9 @@
 """Every Python that starts with this folder on its path tells, at its end, what memory it took.
 
-A line of JSON in a file of its own in the folder $MEMORY_PROBE: the command, the seconds, the most
-that was resident (`VmHWM`, of the kernel: pages of mapped files count) and the most that no file
-stands behind (`RssAnon`, looked at all the time, since the kernel keeps no peak of it).
+A line of JSON in a file of its own in the folder $MEMORY_PROBE: the command, the seconds, those of
+the processor, the most that was resident (`VmHWM`, of the kernel: pages of mapped files count) and
+the most that no file stands behind (`RssAnon`, looked at all the time, since the kernel keeps no
+peak of it).
 """
 
 import atexit
@@ -35,6 +36,7 @@ def watch(folder):
     def tell():
         resident, anonymous = status("VmHWM", "RssAnon")
         said = {"command": sys.argv, "seconds": time.monotonic() - start}
+        said |= {"computing": time.process_time()}
         said |= {"resident": resident, "anonymous": max(most[0], anonymous)}
         Path(folder, f"{os.getpid()}.json").write_text(json.dumps(said), encoding="utf-8")
 

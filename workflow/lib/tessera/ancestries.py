@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tessera import cohorts, refusals
+from tessera.channels import key_of, name_of
 from tessera.steps import IMAGE_CELLS
 
 if TYPE_CHECKING:
@@ -31,16 +32,24 @@ quarantined: what the table of rows left out says of each file; for the audit, w
 """
 
 
-def _raw(study: Study, shard: str, column: str, *more: str) -> Ancestry:
+def _raw(study: Study, shard: str, kind: str, *more: str) -> Ancestry:
     """What decides the reading of a shard's files: bytes, names, cells of the sheet; no folders."""
-    names = (f"{column}_key", "frame", *more)
+    columns = study.raw_columns(shard, kind)
+    names = (*map(key_of, columns), "frame", *more)
+    cells_of = [study.cells_of(shard, column) for column in columns]
+    digests = (_digests(study, paths) for paths in cells_of)
+    files = (map(os.path.basename, paths) for paths in cells_of)
     said = (map(str, study.cells_of(shard, name)) for name in names)
-    files = map(os.path.basename, study.cells_of(shard, column))
-    cells = zip(study.raw_digests(shard, column), files, *said, strict=True)
+    cells = zip(*digests, *files, *said, strict=True)
     return {
-        "columns": [column, "file", *names],
+        "columns": [*columns, *map(name_of, columns), *names],
         "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
+
+
+def _digests(study: Study, paths: list[str]) -> list[str]:
+    """SHA-256 of files; empty of a channel that has none of its own."""
+    return [study.sha256[path] if path else "" for path in paths]
 
 
 def _annotations(study: Study, shard: str) -> Ancestry:
@@ -55,7 +64,8 @@ def _drawn(study: Study, shard: str) -> Ancestry:
         return _raw(study, shard, "mask")
     ancestry = _raw(study, shard, "mask", "image_key")
     names = map(os.path.basename, study.cells_of(shard, "image"))
-    drawn_on = zip(study.raw_digests(shard, "image"), names, strict=True)
+    digests = _digests(study, study.cells_of(shard, "image"))
+    drawn_on = zip(digests, names, strict=True)
     for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):
         cells.extend(of)
     return {**ancestry, "columns": [*ancestry["columns"], "image", "image_name"]}

@@ -1,5 +1,7 @@
 """Augmentation of a batch: the eight symmetries of the square, contrast, brightness, noise.
 
+The channels of a micrograph move together; contrast, brightness and noise are each one's own.
+
 Every number is drawn on the CPU from a generator that the caller makes for the sample, so what it
 looks like is a function of the seed, the step and its row, whatever device and company it is in.
 """
@@ -70,9 +72,11 @@ def augment(
         If `dihedral` is asked for and tiles are not square.
     """
     # All are drawn whether used or not, so that switching one off leaves the others as they are.
-    drawn = torch.stack([torch.rand(6, generator=generator) for generator in generators], 1)
+    n_inputs = images.shape[1]
+    numbers = 3 + 3 * n_inputs
+    drawn = torch.stack([torch.rand(numbers, generator=generator) for generator in generators], 1)
     moves = drawn[:3] < 0.5
-    contrast, brightness, noise = drawn[3:].view(3, -1, 1, 1, 1)
+    contrast, brightness, noise = drawn[3:].view(3, n_inputs, -1).mT[..., None, None]
     if settings.dihedral:
         images, codes = dihedral(images, moves), dihedral(codes, moves)
     factor = 1 + settings.contrast * (2 * contrast - 1)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from tessera.crops import COLUMNS, Crop, cut_off
 
-CONSTANT, REFUSE = "constant", "refuse"
+CONSTANT, REFUSE, ALLOW = "constant", "refuse", "allow"
 CONDITION = ("lowest", "highest", "lowest_px", "highest_px", "dead_rows", "dead_columns")
 """What a table of micrographs holds of a condition, in columns of these names."""
 
@@ -121,7 +121,8 @@ class Inspection:
             self._highest.add(strip)
 
     def _count_rows(self, strip: np.ndarray) -> None:
-        constant = (strip == strip[:, :1]).all(axis=1)
+        constant = strip[:, 0] == strip[:, -1]
+        constant[constant] = (strip[constant] == strip[constant, :1]).all(axis=1)
         for row, is_constant in zip(strip, constant.tolist(), strict=True):
             key = hashlib.blake2b(row, digest_size=16).digest()
             self._dead_rows += is_constant or key in self._seen

@@ -1,21 +1,15 @@
-"""What is cut off a picture at its sides, so that a micrograph is left.
-
-A crop is known in pixels, or found: a data bar at the bottom, from what the file states of the rows
-that were scanned, or else by the rows themselves.
-"""
+"""What is cut off a picture at its sides, so that a micrograph is left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tessera.data_bars import bar_px
 from tessera.problems import UnreadableFile
 from tessera.strips import LazyPage, Page
 
-AUTO = "auto"
 SIDES = ("top", "bottom", "left", "right")
 COLUMNS = tuple(f"crop_{side}_px" for side in SIDES)
 """Of a table of micrographs, what was cut off each."""
@@ -83,21 +77,3 @@ def cut_off(crop: Crop) -> Iterator[str]:
     """
     if crop:
         yield "cut off: " + ", ".join(f"{side} {px} px" for side, px in asdict(crop).items() if px)
-
-
-def crop_of(page: Page, setting: str | Mapping[str, int] | None, scanned_rows: int = 0) -> Crop:
-    """What is to be cut off a picture.
-
-    Parameters
-    ----------
-    page : page
-    setting : None, `auto`, or mapping
-        Nothing; a data bar at the bottom if there is one; pixels by side.
-    scanned_rows : int
-        Height of what was scanned, as far as the file states it; 0 where it does not.
-    """
-    if setting is None:
-        return NO_CROP
-    if setting == AUTO:
-        return Crop(bottom=page.shape[0] - scanned_rows if scanned_rows else bar_px(page))
-    return Crop(**setting)

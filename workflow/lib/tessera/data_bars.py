@@ -9,12 +9,14 @@ few above are looked at, so that of a micrograph without one little is read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tessera.crops import NO_CROP, Crop
 from tessera.strips import Page, strip_rows
 
+AUTO = "auto"
 TALLEST, LOWEST_PX = 0.25, 8
 """A bar is at most this share of the picture's height, and has at least so many rows."""
 PLAIN, CLEAN = 0.8, 0.98
@@ -31,6 +33,24 @@ INKED, INK_PX, OF_ONE_INK = (0.005, 0.6), 5, 0.25
 JPEG_NOISE, JPEG_CONTRAST = 6, 128
 """Grey levels of 8 bits by which a level may differ after JPEG, looked for if nothing is found; and
 by which ground and writing then differ at least: smooth micrographs are of few levels too."""
+
+
+def crop_of(page: Page, setting: str | Mapping[str, int] | None, scanned_rows: int = 0) -> Crop:
+    """What is to be cut off a picture.
+
+    Parameters
+    ----------
+    page : page
+    setting : None, `auto`, or mapping
+        Nothing; a data bar at the bottom if there is one; pixels by side.
+    scanned_rows : int
+        Height of what was scanned, as far as the file states it; 0 where it does not.
+    """
+    if setting is None:
+        return NO_CROP
+    if setting == AUTO:
+        return Crop(bottom=page.shape[0] - scanned_rows if scanned_rows else bar_px(page))
+    return Crop(**setting)
 
 
 def bar_px(page: Page) -> int:

@@ -212,10 +212,10 @@ def _is_text(node: ast.stmt) -> bool:
 def imported_modules(tree: ast.Module) -> list[str]:
     """Modules of this library that a source imports, as paths in it without their suffix.
 
-    What is imported for types alone is never run, and changes nothing.
+    Not those that only name types: nothing of them is run.
     """
     names: list[str] = []
-    for node in _that_run(tree):
+    for node in _run(tree):
         if isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
@@ -224,15 +224,12 @@ def imported_modules(tree: ast.Module) -> list[str]:
     return sorted({module for parts in ours for module in _modules(parts)})
 
 
-def _that_run(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree but those under `if TYPE_CHECKING:`."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        test = node.test if isinstance(node, ast.If) else None
-        is_for_types = isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
-        waiting += node.orelse if is_for_types else ast.iter_child_nodes(node)
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All of a source but what stands under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _run(node)
 
 
 def _modules(parts: list[str]) -> Iterator[str]:

@@ -14,19 +14,15 @@ from functools import cached_property
 from typing import Any
 
 from tessera.ancestries import Ancestry
+from tessera.channels import split_column
 from tessera.lineages import Record, record_of
 from tessera.pixel_sizes import AUTO
 from tessera.plans import OPEN
 from tessera.studies import Study
 
 NAMES_SHOWN = 8
-IN_WORDS = {
-    "image": "image",
-    "mask": "mask",
-    "pixel_size_nm": "pixel size",
-    "file": "file name",
-    "image_name": "file name",
-}
+IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}
+IN_WORDS |= dict.fromkeys(("file", "image_name"), "file name")
 """Columns of a row whose change is told by name; of the others, how it is read has changed."""
 
 CHANGED = {
@@ -144,7 +140,9 @@ class Explainer:
             after = dict(zip(now["columns"], new[name], strict=True))
             for column in after:
                 if before.get(column) != after[column]:
-                    changed = IN_WORDS.get(column, f"place of the {noun}")
+                    kind, channel = split_column(column)
+                    changed = IN_WORDS.get(kind, f"place of the {noun}")
+                    changed += f" ({channel})" if channel else ""
                     yield Cause(f"{changed} of {{}} changed", name)
 
     def _row_joined(self, micrograph: str) -> Cause:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from tessera.channels import split_column
 from tessera.strips import LazyPage, Page, strips
 from tessera.tiff_pages import page_of
 
@@ -57,11 +58,11 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table of the workflow, or some columns of it.
 
-    Names and digests are text, even where they look like numbers or missing values; every other
-    column is a number, NaN where its cell is empty.
+    Names and digests are text, even where they look like numbers or missing values, and of other
+    channels too (`file.O`); every other column is a number, NaN where its cell is empty.
     """
     cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns)
-    numbers = [column for column in cells if column not in TEXT_COLUMNS]
+    numbers = [column for column in cells if split_column(column)[0] not in TEXT_COLUMNS]
     return cells.assign(**{column: pd.to_numeric(cells[column]) for column in numbers})
 
 

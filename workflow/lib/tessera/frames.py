@@ -4,6 +4,10 @@ NO_FRAME = -1
 """The frame of a file that is no stack."""
 
 
+WHOLE = -2
+"""All of a file that holds several channels, beside each other."""
+
+
 def frame_numbers(text: str) -> list[int]:
     """The frames that a cell names.
 

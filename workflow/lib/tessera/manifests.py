@@ -58,10 +58,11 @@ def raw_name(micrograph: str, column: str) -> str:
 
 def raw_digests(study: Study) -> dict[str, str]:
     """SHA-256 of each raw file of a study, by `raw_name`."""
+    columns = [*study.image_columns, "mask"]
     return {
         raw_name(row["micrograph"], column): study.sha256[row[column]]
-        for row in study.sheet_rows[["micrograph", "image", "mask"]].to_dict("records")
-        for column in ("image", "mask")
+        for row in study.sheet_rows[["micrograph", *columns]].to_dict("records")
+        for column in columns
         if row[column] in study.sha256
     }
 

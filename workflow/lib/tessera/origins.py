@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from tessera.channels import key_of
 from tessera.digests import SCRIPTS
 from tessera.files import write_table, write_text
 from tessera.folders import folder_size
@@ -68,7 +69,7 @@ def recorded_sheet(path: str) -> str:
 def raw_table(study: Study) -> pd.DataFrame:
     """One row a raw file of each micrograph: what it is, its digest, its path from the sheet."""
     tables = []
-    for column in ("image", "mask"):
+    for column in (*study.image_columns, "mask"):
         # Files in quarantine too, as far as they are there: why they are is on record with them.
         rows = study.sheet_rows[study.sheet_rows[column].isin(study.sha256.keys())]
         paths = rows[column].tolist()
@@ -76,7 +77,7 @@ def raw_table(study: Study) -> pd.DataFrame:
         tables.append(
             rows[["micrograph", "group", "use", "cohort", "frame"]].assign(
                 column=column,
-                key=rows[f"{column}_key"],
+                key=rows[key_of(column)],
                 bytes=[sizes[path] for path in paths],
                 sha256=[study.sha256[path] for path in paths],
                 path=[_from_sheet(path, study.sheet) for path in paths],

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tessera.channels import n_pages
 from tessera.pixel_sizes import AUTO, KEEP
 from tessera.plans import BLOCKS, OPEN, STATED, Decision, Decisions
 from tessera.surveys import Survey
@@ -69,10 +70,19 @@ class Surroundings:
 
 
 def memory_mb(
-    size_px: int, channels: Sequence[int], batch: int, precision: str = "fp32", fixed_mb=BASE_MB
+    size_px: int,
+    channels: Sequence[int],
+    batch: int,
+    precision: str = "fp32",
+    fixed_mb: float = BASE_MB,
+    n_inputs: int = 1,
 ) -> int:
-    """About what a training fills: its process, and all feature maps of a batch."""
+    """About what a training fills: its process, and all feature maps of a batch.
+
+    Further channels of the micrographs count as such: a few are a small part of them.
+    """
     maps = sum(n * size_px**2 / 4**level for level, n in enumerate(channels))
+    maps += (n_inputs - 1) * size_px**2
     return round(fixed_mb + batch * maps * BYTES_A_MAP_PIXEL[precision] / 1e6)
 
 
@@ -84,7 +94,8 @@ def decide(survey: Survey, stated: Mapping[str, Any], around: Surroundings) -> D
     survey : Survey
         What the first cohort holds.
     stated : mapping
-        The keys of `OPEN`, `AUTO` where they are open; and `size_nm` where it is stated.
+        The keys of `OPEN`, `AUTO` where they are open; `size_nm` where it is stated; `inputs`, the
+        channels of a micrograph, where it has several.
     around : Surroundings
 
     Raises
@@ -184,9 +195,10 @@ def _fit(found: Decisions, given: Mapping[str, Any], survey: Survey, around: Sur
     room = round(SHARE_OF_MEMORY * around.memory_mb)
     channels = found["channels"].value
     size = found["size_px"].value
+    n_inputs = n_pages(given.get("inputs"))
 
     def needed(size, batch):
-        return memory_mb(size, channels, batch, around.precision)
+        return memory_mb(size, channels, batch, around.precision, n_inputs=n_inputs)
 
     wanted = max(SMALLEST_BATCH, min(LARGEST_BATCH, round(PIXELS_A_BATCH / size**2)))
     batch, why = given.get("batch", wanted), ""

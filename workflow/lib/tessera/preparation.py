@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from tessera import folds, sheets
+from tessera.channels import image_columns
 from tessera.classes import DECLARED, ClassTable
 from tessera.cohorts import Kept, due, joined
 from tessera.digests import DigestCache, code_version
@@ -72,9 +73,10 @@ def prepared(config: dict[str, Any]) -> Study:
     raise_if(problem for (_, column), problem in missing.items() if stops or column == "label")
     rows["label"] = _labels(rows)
     absent = {problem.path for problem in missing.values()}
-    paths = [path for path in (*rows["image"], *rows["mask"]) if path and path not in absent]
+    columns = (*image_columns(rows), "mask")
+    paths = [path for column in columns for path in rows[column].tolist() if path]
     digests = DigestCache(DIGESTS)
-    sha256 = digests.of(paths)
+    sha256 = digests.of([path for path in paths if path not in absent])
     missing |= _problems(rows, digests.unreadable)
     raise_if(missing.values() if stops else [])
     quarantine = Quarantine() if stops else _quarantine(rows, missing, sha256, digests, config)
@@ -90,7 +92,8 @@ def prepared(config: dict[str, Any]) -> Study:
 def _rows(config: dict[str, Any]) -> pd.DataFrame:
     """The rows of the sheet, up to the cohort that the config asks for."""
     sheet, grouped = config["sheet"], config["split"]["group"] == "column"
-    rows = sheets.expand(_cells(sheet), sheet, _schema(MICROGRAPHS), grouped)
+    schema, channels = _schema(MICROGRAPHS), config["channels"]
+    rows = sheets.expand(_cells(sheet), sheet, schema, grouped, channels)
     return _of_cohorts(rows, config["cohorts"], sheet)
 
 
@@ -207,7 +210,8 @@ def _missing(rows: pd.DataFrame) -> dict[Cell, Problem]:
     """What is wrong with each cell whose file is not there."""
     containers = rows["label"].where(rows["label_key"] != "", "")
     problems: dict[Cell, Problem] = {}
-    for column, paths in (("image", rows["image"]), ("mask", rows["mask"]), ("label", containers)):
+    named = {column: rows[column] for column in (*image_columns(rows), "mask")}
+    for column, paths in {**named, "label": containers}.items():
         absent = {path for path in paths.unique() if path and not _is_there(path)}
         what = f"this {column} is missing"
         problems |= _problems(rows, dict.fromkeys(absent, what), column)
@@ -217,7 +221,7 @@ def _missing(rows: pd.DataFrame) -> dict[Cell, Problem]:
 def _problems(rows: pd.DataFrame, faults: Mapping[str, str], *columns: str) -> dict[Cell, Problem]:
     """What is wrong with each cell, from what is wrong with files by their path."""
     problems: dict[Cell, Problem] = {}
-    for column in columns or ("image", "mask"):
+    for column in columns or (*image_columns(rows), "mask"):
         bad = rows[rows[column].isin(faults.keys())] if faults else rows[:0]
         for name, path in zip(bad["micrograph"], bad[column], strict=True):
             problems[name, column] = Problem(name, path, faults[path])

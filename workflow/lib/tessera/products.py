@@ -50,7 +50,7 @@ class Job:
     writes, reads : tuple of str
         Paths below the folder of results; those of `GATES` are not among what it reads.
     raw : tuple of (micrograph, column)
-        The cells of the sheet whose files it reads; column is image or mask.
+        The cells of the sheet whose files it reads; column is image or mask, or image.{channel}.
     settings : tuple of str
         The blocks of the config that reach it.
     """
@@ -127,10 +127,12 @@ def images(study: Study, job: Job) -> Iterator[str]:
     return (f"{micrograph}.{kind}.tif" for micrograph in micrographs for kind in kinds)
 
 
-def _raw(column: str) -> Callable[[Study, Names], Iterable[Cell]]:
-    return lambda study, names: (
-        (name, column) for name in study.cells_of(names["shard"], "micrograph")
-    )
+def _raw(kind: str) -> Callable[[Study, Names], Iterable[Cell]]:
+    def cells(study: Study, names: Names) -> Iterable[Cell]:
+        micrographs = study.cells_of(names["shard"], "micrograph")
+        return ((micrographs[row], of) for row, of, _ in study.raw_cells(names["shard"], kind))
+
+    return cells
 
 
 def _once(study: Study) -> list[Names]:
@@ -223,7 +225,7 @@ STEPS: dict[str, Step] = {
     "annotate": Step(
         _shards("annotated"),
         ANNOTATED,
-        lambda study, names: _of(filter(study.draws_regions, names.values()), TABLE),
+        lambda study, names: _of(filter(study.needs_micrographs, names.values()), TABLE),
         raw=_raw("mask"),
     ),
     "normalise": Step(

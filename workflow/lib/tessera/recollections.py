@@ -26,14 +26,16 @@ from tessera.schemas import MICROGRAPHS
 from tessera.studies import Study
 
 ROWS, REST = "rows.parquet", "study.json"
-DIGESTED = {"image": "image_sha256", "mask": "mask_sha256"}
+DIGEST_OF = "sha256 of "
+"""Before the name of a column of paths: the column of their digests."""
 
 
 def keep(study: Study, folder: str | Path) -> None:
     """Leave a study in a folder, in place of the one that was there."""
     folder = Path(folder)
     rows = study.sheet_rows
-    digests = {name: rows[column].map(study.sha256) for column, name in DIGESTED.items()}
+    columns = (*study.image_columns, "mask")
+    digests = {f"{DIGEST_OF}{column}": rows[column].map(study.sha256) for column in columns}
     rows = rows.assign(**digests)
     rest = {
         "key": _key(study.config),
@@ -57,8 +59,9 @@ def recall(config: dict[str, Any], plan: Plan | None, folder: str | Path) -> Stu
         return None
     rows, rest = found
     sha256 = {}
-    for column, name in DIGESTED.items():
-        pairs = zip(rows[column].tolist(), rows.pop(name).tolist(), strict=True)
+    for name in _digests_in(rows):
+        paths = rows[name.removeprefix(DIGEST_OF)].tolist()
+        pairs = zip(paths, rows.pop(name).tolist(), strict=True)
         sha256 |= {path: known for path, known in pairs if isinstance(known, str)}
     quarantine = Quarantine.from_rows(rows, _reasons(rest))
     return Study(
@@ -85,7 +88,7 @@ def recall_rows(
     found = _load(config, Path(folder))
     if found is None or found[1].get("read_by") != _read_by():
         return None
-    rows = found[0].drop(columns=[*DIGESTED.values()])
+    rows = found[0].drop(columns=_digests_in(found[0]))
     return None if (rows["label_key"] != "").any() else (rows, _folds(found[1]))
 
 
@@ -97,6 +100,10 @@ def _load(config: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, dict[str,
         return pd.read_parquet(folder / ROWS), rest
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _digests_in(rows: pd.DataFrame) -> list[str]:
+    return [column for column in rows if column.startswith(DIGEST_OF)]
 
 
 def _reasons(rest: dict[str, Any]) -> dict[tuple[str, str], str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from tessera.channels import key_of
 from tessera.quarantines import COLUMNS, Cell
 
 if TYPE_CHECKING:
     from tessera.studies import Study
-
-FILES = ("image", "mask")
 
 
 def listed(study: Study) -> list[dict[str, Any]]:
@@ -62,10 +61,10 @@ def records(study: Study) -> dict[str, list[str]]:
     return {
         f"{row['micrograph']}/{column}": [
             study.sha256.get(row[column], ""),
-            row[f"{column}_key"],
+            row[key_of(column)],
             *(str(row[name]) for name in said),
         ]
         for row in study.quarantine.rows.to_dict("records")
-        for column in FILES
+        for column in (*study.image_columns, "mask")
         if row[column]
     }

@@ -95,8 +95,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     tables : Tables
     settings : mapping
-        title, classes as pairs, `study` with the settings of the rules split, normalise, tile and
-        train, and `cohorts`, see `shifts.shifts`.
+        title, classes as pairs, inputs where channels are declared, `study` with the settings of
+        the rules split, normalise, tile and train, and `cohorts`, see `shifts.shifts`.
     """
     classes = [name for name, _ in settings["classes"]]
     folds, networks = tables.folds, list(tables.histories)
@@ -106,8 +106,8 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": settings["title"],
         "classes": class_colours(classes),
-        "validation": quarantine(tables.quarantine, folds)
-        + validation(folds, settings["study"]["split"], seeds)
+        "validation": validation(folds, settings["study"]["split"], seeds)
+        + quarantine(tables.quarantine, folds)
         + calibration(tables.micrographs),
         "facts": facts(folds, tables.micrographs, networks, tables.quarantine),
         "quarantine": most_missed(tables.quarantine, folds).to_dict("records"),
@@ -136,6 +136,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "losses": loss_plots(tables.histories),
         "errors": list(zip(ERRORS, map(_css, ERROR_COLOURS[1:]), strict=True)),
         "heat": [_css(rgba) for rgba in heat_colours()],
+        "channels": settings.get("inputs", []),
     }
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
+from tessera.channels import IMAGE, bad_cells, image_columns, key_of, with_first
 from tessera.frames import NO_FRAME, frame_numbers, is_json
 from tessera.problems import Problem, raise_if
 from tessera.schemas import faulty
@@ -24,7 +25,11 @@ NO_FOLD = -1
 
 
 def expand(
-    cells: pd.DataFrame, sheet: str, schema: dict[str, Any], grouped: bool = True
+    cells: pd.DataFrame,
+    sheet: str,
+    schema: dict[str, Any],
+    grouped: bool = True,
+    channels: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """One row a micrograph, sorted by id.
 
@@ -38,6 +43,8 @@ def expand(
         JSON schema of a row; empty cells are left out of what it sees.
     grouped : bool
         Whether rows need a group. If not, each micrograph is a group of its own.
+    channels : sequence of str, optional
+        What each micrograph holds; rows then may name a file of each, `image.O`, for one of all.
 
     Returns
     -------
@@ -45,7 +52,8 @@ def expand(
         micrograph, image, image_key, mask, mask_key, frame (`NO_FRAME`: not of a stack), label (a
         path where label_key names an array in a container), label_key,
         group, cohort, fold (`NO_FOLD`: not pinned), use, pixel_size_nm (NaN: the file's own),
-        annotated.
+        annotated; image.{channel} and image_key.{channel} of all channels but the first, where
+        some row names a file of each.
 
     Raises
     ------
@@ -57,12 +65,12 @@ def expand(
     # Objects, not pandas' strings: taking those out one by one costs 100,000 rows half a minute.
     stripped = {name: [cell.strip() for cell in cells[name].tolist()] for name in columns}
     cells = pd.DataFrame(stripped, dtype=object)
-    problems = list(_bad_cells(cells, sheet, schema, grouped))
+    problems = list(_bad_cells(cells, sheet, schema, grouped, channels))
     raise_if(problems)
-    rows = _framed(cells)
+    rows = _framed(with_first(cells, channels))
     folder = os.path.dirname(sheet)  # noqa: PTH120 - cells stay strings, 100,000 Paths cost seconds
-    for column in ("image", "mask"):
-        rows[column], rows[f"{column}_key"] = _paths(rows[column], folder)
+    for column in (*image_columns(rows), "mask"):
+        rows[column], rows[key_of(column)] = _paths(rows[column], folder)
     rows["mask_key"] = _pictures(rows)
     contained = rows["label"].str.contains("::", regex=False)
     paths, rows["label_key"] = _paths(rows["label"].where(contained, ""), folder)
@@ -78,12 +86,13 @@ def expand(
     return rows.sort_values("micrograph", ignore_index=True)
 
 
-def _bad_cells(cells, sheet, schema, grouped) -> Iterator[Problem]:
+def _bad_cells(cells, sheet, schema, grouped, channels) -> Iterator[Problem]:
     if cells.empty:
         yield Problem(
             "sheet", sheet, "has no rows: list your micrographs there, see config/README.md"
         )
     needed = [*schema["required"], *(["group"] if grouped else [])]
+    needed = [column for column in needed if column != IMAGE or not channels]
     row_schema = {**schema, "required": needed}
     names = cells.columns.tolist()
     rows = zip(*(cells[name].tolist() for name in names), strict=True)
@@ -98,6 +107,7 @@ def _bad_cells(cells, sheet, schema, grouped) -> Iterator[Problem]:
         for first, last in re.findall(r"(\d+)-(\d+)", frames):
             if int(first) > int(last):
                 yield Problem(name, sheet, f"frames: {first}-{last} ends before it begins")
+    yield from bad_cells(cells, sheet, channels)
 
 
 def _framed(cells: pd.DataFrame) -> pd.DataFrame:

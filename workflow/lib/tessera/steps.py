@@ -10,6 +10,9 @@ from tessera.classes import DECLARED
 USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
 """Steps whose params hold the declared classes."""
 
+USES_CHANNELS = {"ingest", "normalise", "train", "calibrate", "evaluate", "report"}
+"""Steps whose params hold the declared channels, as `inputs`: what the network is shown."""
+
 LIKE = {"prospect": "predict", "assess": "evaluate"}
 """Steps that do with networks from before a cohort what others do with those of now."""
 
@@ -43,6 +46,8 @@ def stated(config: Mapping[str, Any], step: str) -> dict[str, Any]:
     if step in USES_CLASSES:
         # As pairs: the order of classes is their code, and a mapping's order reaches no digest.
         block["classes"] = [list(pair) for pair in config["classes"].items()]
+    if step in USES_CHANNELS and config["channels"]:
+        block["inputs"] = list(config["channels"])
     if step == "annotate":
         block |= {key: config[key] for key in DECLARED if key != "classes"}
     if step == "tile" and block["size_nm"] is None:
@@ -54,4 +59,6 @@ def _calibrated(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the time and the memory of a step of training depend on."""
     block = {key: value for key, value in stated(config, "train").items() if key not in COST_FREE}
     n_classes = len(block.pop("classes"))
+    if "inputs" in block:
+        block["n_inputs"] = len(block.pop("inputs"))
     return block | {"size_px": config["tile"]["size_px"], "n_classes": n_classes}

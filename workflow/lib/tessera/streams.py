@@ -6,6 +6,7 @@ calibrated. Memory holds the windows and parts at work, whatever the size of the
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -30,7 +31,7 @@ QUEUED_A_WORKER = 4
 
 
 class StreamedPage:
-    """One page of an uncompressed TIFF, of which windows are read as they are asked for.
+    """A page of an uncompressed TIFF, of which windows are read as they are asked for.
 
     Unlike a map, of which all that was ever touched counts as memory of the process until it is
     let go, nothing but the window itself is held.
@@ -39,6 +40,8 @@ class StreamedPage:
     ----------
     path : path
     page : int
+    n_pages : int
+        How many pages from there on, of one shape, are read as one of so many inputs.
     descriptor : int, optional
         Of the file, where it is open already.
 
@@ -47,10 +50,17 @@ class StreamedPage:
     `page[..., 100:356, 0:256]` is an array of (256, 256), or of (inputs, 256, 256).
     """
 
-    def __init__(self, path: str | Path, page: int, descriptor: int | None = None) -> None:
-        mapped = map_page(path, page)
-        self.shape, self.dtype, self.ndim = mapped.shape, mapped.dtype, mapped.ndim
-        self._offset, self._name = mapped.offset, str(path)
+    def __init__(
+        self, path: str | Path, page: int, n_pages: int = 1, descriptor: int | None = None
+    ) -> None:
+        mapped = [map_page(path, number) for number in range(page, page + n_pages)]
+        first = mapped[0]
+        self.shape = first.shape if n_pages == 1 else (n_pages, *first.shape)
+        self.dtype, self.ndim, self._name = first.dtype, len(self.shape), str(path)
+        # A page may itself hold several planes, one after the other.
+        plane_bytes = math.prod(first.shape[-2:]) * first.dtype.itemsize
+        planes = range(math.prod(first.shape[:-2]))
+        self._offsets = [of.offset + plane * plane_bytes for of in mapped for plane in planes]
         self._descriptor = os.open(path, os.O_RDONLY) if descriptor is None else descriptor
 
     def __enter__(self) -> StreamedPage:
@@ -64,13 +74,12 @@ class StreamedPage:
         (top, bottom, _), (left, right, _) = (
             span.indices(size) for span, size in zip((rows, columns), self.shape[-2:], strict=True)
         )
-        *inputs, height, width = self.shape
+        *inputs, _, width = self.shape
         found = np.empty((*inputs, bottom - top, right - left), self.dtype)
         planes = found.reshape(-1, *found.shape[-2:])
-        for number, plane in enumerate(planes):
+        for offset, plane in zip(self._offsets, planes, strict=True):
             for row, line in enumerate(plane, top):
-                first = (number * height + row) * width + left
-                self._read(line, self._offset + first * self.dtype.itemsize)
+                self._read(line, offset + (row * width + left) * self.dtype.itemsize)
         return found
 
     def _read(self, line: np.ndarray, offset: int) -> None:
@@ -94,7 +103,7 @@ def windowed_pages(path: str | Path, pages: Sequence[int]) -> list[np.ndarray | 
         return mapped
     descriptor = os.open(path, os.O_RDONLY)
     return [
-        StreamedPage(path, int(number), descriptor) if is_large else page
+        StreamedPage(path, int(number), descriptor=descriptor) if is_large else page
         for number, page, is_large in zip(pages, mapped, large, strict=True)
     ]
 

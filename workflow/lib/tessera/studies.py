@@ -21,6 +21,7 @@ import pandas as pd
 
 from tessera import cohorts
 from tessera.ancestries import ANCESTRY, Ancestry, reads
+from tessera.channels import image_columns, key_of, split_column
 from tessera.cohorts import Kept, Prospect
 from tessera.digests import digest
 from tessera.folds import assign_folds
@@ -202,12 +203,55 @@ class Study:
         """(seed, fold) of every network."""
         return [(seed, fold) for fold in self.fold_names for seed in self.seeds]
 
-    def raw_rows(self, shard: str, column: str, *more: str) -> list[dict[str, Any]]:
-        """What a script needs to read the image or the mask of each row of a shard."""
-        names = {"micrograph": "micrograph", "path": column, "key": f"{column}_key"}
-        names |= {name: name for name in ("frame", *more)}
-        cells = (self.cells_of(shard, name) for name in names.values())
-        return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+    @cached_property
+    def image_columns(self) -> list[str]:
+        """Columns of the rows that name micrographs' files: image, and of further channels."""
+        return image_columns(self.rows)
+
+    def raw_columns(self, shard: str, kind: str) -> list[str]:
+        """Those of them, or of masks, that some row of a shard has a file in; `kind` is either."""
+        first, *others = self.image_columns if kind == "image" else [kind]
+        return [first, *(column for column in others if any(self.cells_of(shard, column)))]
+
+    def raw_cells(self, shard: str, kind: str) -> Iterator[tuple[int, str, str]]:
+        """The cells of a shard that name raw files: which of its rows, column, path.
+
+        A row has one, or one a channel.
+        """
+        columns = self.raw_columns(shard, kind)
+        cells = zip(*(self.cells_of(shard, column) for column in columns), strict=True)
+        for row, paths in enumerate(cells):
+            yield from ((row, *of) for of in zip(columns, paths, strict=True) if of[1])
+
+    def raw_rows(self, shard: str, kind: str, *more: str) -> list[dict[str, Any]]:
+        """What a script needs to read each raw file of a shard, in the order of its rows.
+
+        Parameters
+        ----------
+        shard : str
+        kind : {'image', 'mask'}
+        *more : str
+            Further columns of the row.
+
+        Returns
+        -------
+        list of dict
+            micrograph, path, key, frame and more; channel, of a file of a further one.
+        """
+        names = ("micrograph", "frame", *more)
+        rows = list(zip(*(self.cells_of(shard, name) for name in names), strict=True))
+        columns = self.raw_columns(shard, kind)
+        keys = {column: self.cells_of(shard, key_of(column)) for column in columns}
+        channels = {column: split_column(column)[1] for column in columns}
+        return [
+            {
+                **dict(zip(names, rows[row], strict=True)),
+                "path": path,
+                "key": keys[column][row],
+                **({"channel": channels[column]} if channels[column] else {}),
+            }
+            for row, column, path in self.raw_cells(shard, kind)
+        ]
 
     def draws_regions(self, shard: str) -> bool:
         """Whether annotations of a shard are regions, drawn on micrographs whose size they need."""
@@ -226,9 +270,9 @@ class Study:
         """Name, group, annotated, use and fold of shards, for the scripts that handle many."""
         return self.shards.loc[shards].reset_index().to_dict("records")
 
-    def raw_digests(self, shard: str, column: str) -> list[str]:
-        """SHA-256 of the file of each row of a shard; `column` is image or mask."""
-        return [self.sha256[path] for path in self.cells_of(shard, column)]
+    def raw_digests(self, shard: str, kind: str) -> list[str]:
+        """SHA-256 of each of the files that `raw_rows` names."""
+        return [self.sha256[path] for _, _, path in self.raw_cells(shard, kind)]
 
     def lineage(self, step: str, *of: str) -> str:
         """Digest of all that decides the product of a step: its settings, code and whole ancestry.

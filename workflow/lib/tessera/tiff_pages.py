@@ -23,8 +23,7 @@ def page_of(page: tifffile.TiffPage, path: str | Path) -> np.ndarray | LazyPage:
     Lazily only where each strip or tile holds all channels: a large page whose colours lie apart,
     or of several depths, is read whole.
     """
-    planes, depth, *_ = page.shaped
-    if is_small(page.shape, page.dtype) or planes > 1 or depth > 1:
+    if is_small(page.shape, page.dtype) or _is_apart(page):
         return page.asarray()
     if page.is_final:
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
@@ -36,6 +35,21 @@ def page_of(page: tifffile.TiffPage, path: str | Path) -> np.ndarray | LazyPage:
             return _decoded(file.pages[number].aspage(), top, end)
 
     return LazyPage(page.shape, page.dtype, rows_of, min(page.chunks[0], page.imagelength))
+
+
+def at_once(page: tifffile.TiffPage) -> tuple[int, str]:
+    """Bytes of the largest piece that a page can only be read in, and what it is."""
+    if _is_apart(page):
+        return page.nbytes, "a picture whose colours or depths lie apart"
+    if page.is_final:
+        return 0, "a row"
+    sides = (min(page.chunks[0], page.imagelength), *page.chunks[1:])
+    return math.prod(sides) * page.dtype.itemsize, "one of its strips or tiles"
+
+
+def _is_apart(page: tifffile.TiffPage) -> bool:
+    planes, depth, *_ = page.shaped
+    return planes > 1 or depth > 1
 
 
 def rows_in_file(

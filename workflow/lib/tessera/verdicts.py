@@ -17,11 +17,12 @@ from uuid import uuid4
 
 import pandas as pd
 
+from tessera.channels import IMAGE, image_columns, key_of
 from tessera.classes import DECLARED, ClassTable
 from tessera.digests import digest, modules_version
 from tessera.files import write_text
 from tessera.frames import is_json
-from tessera.problems import BadInput, Problem
+from tessera.problems import BadInput, Problem, raise_if
 from tessera.quarantines import Cell
 from tessera.readers.recordings import one_line
 from tessera.steps import IMAGE_CELLS, stated
@@ -163,15 +164,15 @@ class Reader:
         self._settings = stated(config, "ingest")
         self._is_unchanged = is_unchanged
 
-    def image(self, row: Mapping[str, Any]) -> Verdict:
-        """The verdict on a micrograph."""
+    def image(self, files: Sequence[Mapping[str, Any]]) -> Verdict:
+        """The verdict on a micrograph, in one file or in one a channel."""
 
         def taken() -> Verdict:
-            found = self._read_image(row, self._settings)
+            found = self._read_image(files, self._settings)[0]
             crop = tuple(int(px) for px in astuple(found.crop))
             return Verdict(_whole(found.pixels.shape), crop)
 
-        return self._verdict(row, taken)
+        return self._verdict(files, taken)
 
     def mask(self, row: Mapping[str, Any], drawn_on: tuple[str, Verdict] | None) -> Verdict:
         """The verdict on an annotation; where it needs its micrograph, with name and verdict."""
@@ -184,20 +185,20 @@ class Reader:
             codes = self._read_mask(row, self._table, image, self._json).codes
             return Verdict(_whole(codes.shape))
 
-        return self._verdict(row, taken)
+        return self._verdict([row], taken)
 
-    def _verdict(self, row: Mapping[str, Any], taken: Callable[[], Verdict]) -> Verdict:
-        path = row["path"]
+    def _verdict(self, files: Sequence[Mapping[str, Any]], taken: Callable[[], Verdict]) -> Verdict:
+        micrograph, paths = files[0]["micrograph"], [file["path"] for file in files]
         try:
             verdict = taken()
         except ValueError as error:  # UnreadableFile is one too
             if isinstance(error.__cause__, ModuleNotFoundError | MemoryError):
                 # Not for the file: it would be refused here, and taken elsewhere.
-                raise BadInput([Problem(row["micrograph"], path, str(error))]) from error
-            verdict = Verdict(reason=_reason(str(error), path))
-        if not self._is_unchanged(path):
-            what = "has changed while it was looked at; run again"
-            raise BadInput([Problem(row["micrograph"], path, what)])
+                raise BadInput([Problem(micrograph, paths[0], str(error))]) from error
+            verdict = Verdict(reason=_reason(str(error), paths))
+        what = "has changed while it was looked at; run again"
+        changed = [path for path in paths if not self._is_unchanged(path)]
+        raise_if(Problem(micrograph, path, what) for path in changed)
         return verdict
 
 
@@ -206,10 +207,11 @@ def _whole(shape: Sequence[int]) -> Shape:
     return rows, columns
 
 
-def _reason(said: str, path: str) -> str:
-    """What a reader says of a file, in one line that is the same wherever the file lies."""
-    for whole in (str(Path(path).absolute()), path):
-        said = said.replace(whole, PurePath(path).name)
+def _reason(said: str, paths: Sequence[str]) -> str:
+    """What a reader says of files, in one line that is the same wherever they lie."""
+    for path in paths:
+        for whole in (str(Path(path).absolute()), path):
+            said = said.replace(whole, PurePath(path).name)
     return one_line(said) or "cannot be read"
 
 
@@ -241,12 +243,15 @@ def refused(
         file changes meanwhile.
     """
     # As lists: a row at a time, pandas takes seconds for 100,000.
-    cells = {name: rows[name].tolist() for name in (*FROM_ROWS, *IMAGE_CELLS)}
+    further = [column for column in image_columns(rows) if column != IMAGE]
+    names = (*FROM_ROWS, *IMAGE_CELLS, *further, *map(key_of, further))
+    cells = {name: rows[name].tolist() for name in names}
     reader = cache(lambda: Reader(config, is_unchanged))
     found: dict[Cell, str] = {}
     try:
         for at, micrograph in enumerate(cells["micrograph"]):
-            image = _of_image(at, cells, sha256, known, reader)
+            columns = [IMAGE, *(column for column in further if cells[column][at])]
+            image = _of_image(at, columns, cells, sha256, known, reader)
             mask = _of_mask(at, cells, sha256, known, reader, image)
             if image.reason:
                 found[micrograph, "image"] = image.reason
@@ -263,19 +268,23 @@ UNKNOWN = Verdict()
 
 def _of_image(
     at: int,
+    columns: Sequence[str],
     cells: Cells,
     sha256: Mapping[str, str],
     known: VerdictCache,
     reader: Callable[[], Reader],
 ) -> Verdict:
-    """The verdict on the micrograph of a row; unknown if it is not there."""
-    raw = sha256.get(cells["image"][at])
-    if raw is None:
-        return UNKNOWN
-    said = [raw, cells["image_key"][at], cells["frame"][at]]
-    said += [cells[name][at] for name in IMAGE_CELLS]
+    """The verdict on the micrograph of a row; unknown if a file of it is not there."""
+    said = [cells[name][at] for name in ("frame", *IMAGE_CELLS)]
+    for column in columns:
+        raw = sha256.get(cells[column][at])
+        if raw is None:
+            return UNKNOWN
+        said += [raw, cells[key_of(column)][at]]
     return known.of(
-        "image", _key(said), lambda: reader().image(_row(at, cells, "image", *IMAGE_CELLS))
+        IMAGE,
+        _key(said),
+        lambda: reader().image([_row(at, cells, column, *IMAGE_CELLS) for column in columns]),
     )
 
 
@@ -306,7 +315,7 @@ def _of_mask(
 
 def _row(at: int, cells: Cells, column: str, *more: str) -> dict[str, Any]:
     """What a step has to know to read a file of a row."""
-    names = {"path": column, "key": f"{column}_key"}
+    names = {"path": column, "key": key_of(column)}
     names |= {name: name for name in ("micrograph", "frame", *more)}
     return {name: cells[cell][at] for name, cell in names.items()}
 

@@ -25,6 +25,7 @@ SETTINGS_OF = {
 }
 """What a rule takes settings from, and no pixel."""
 MADE_ONCE = "plan"
+SHA256 = "file_sha256"
 
 
 def read_by(action: dict[str, Any]) -> list[str]:
@@ -255,27 +256,41 @@ def all_are_scored(results: Results) -> Iterator[Fault]:
             yield f"masks/{shard}.tif", f"has masks to test on, of {tested[0]} first, and no score"
 
 
+def _read_otherwise(results: Results, path: str, kind: str) -> Iterator[str]:
+    """What does not hold of the raw files that a table says were read."""
+    for row in read_table(results.folder, path).to_dict("records"):
+        files = results.raw_of.get((kind, row["micrograph"]))
+        if files is None:
+            yield f"{row['micrograph']} is not in study/raw.tsv"
+            continue
+        read = {column: sha256 for column, sha256 in row.items() if _is_digest(column)}
+        # The first channel has no name there; where it is the only file, all channels are of it.
+        wanted = dict.fromkeys(read, files[""].sha256)
+        wanted |= {f"{SHA256}.{channel}": of.sha256 for channel, of in files.items() if channel}
+        for column in sorted(wanted):
+            if read.get(column) != wanted[column]:
+                channel = column.removeprefix(SHA256).removeprefix(".")
+                of = f"{row['micrograph']} ({channel})" if channel else row["micrograph"]
+                yield f"{of} was read from another file than study/raw.tsv says"
+
+
+def _is_digest(column: str) -> bool:
+    return column.partition(".")[0] == SHA256
+
+
 def raw_files_agree(results: Results) -> Iterator[Fault]:
     """The raw files that were read are those of the table of raw files, and it is of the sheet."""
-    for rule, folder, column in (("ingest", "micrographs", "image"), ("annotate", "masks", "mask")):
+    for rule, folder, kind in (("ingest", "micrographs", "image"), ("annotate", "masks", "mask")):
         for shard in results.shards_of(rule):
             path = f"{folder}/{shard}.tsv"
-            for row in read_table(results.folder, path).itertuples(index=False):
-                name = f"raw/{column}/{row.micrograph}"
-                if name not in results.raw.index:
-                    yield path, f"{row.micrograph} is not in study/raw.tsv"
-                elif results.raw.loc[name, "sha256"] != row.file_sha256:
-                    yield (
-                        path,
-                        f"{row.micrograph} was read from another file than study/raw.tsv says",
-                    )
+            yield from ((path, what) for what in _read_otherwise(results, path, kind))
     is_grouped = results.settings("split")["group"] == "column"
     for row in read_table(results.folder, "study/micrographs.tsv").to_dict("records"):
         meant = {"use": row.get("use", "").strip() or "cv"}
         meant |= {"group": row["group"].strip()} if is_grouped and "group" in row else {}
-        for name in (f"raw/{column}/{row['micrograph'].strip()}" for column in ("image", "mask")):
-            if name not in results.raw.index:  # no mask, or a stack, whose frames have other names
-                continue
-            for column, cell in meant.items():
-                if results.raw.loc[name, column] != cell:
-                    yield "study/raw.tsv", f"{name} is of another {column} than in the sheet"
+        for kind in ("image", "mask"):  # stacks have none: their frames have other names
+            for of in results.raw_of.get((kind, row["micrograph"].strip()), {}).values():
+                for column, cell in meant.items():
+                    if getattr(of, column) != cell:
+                        what = f"{of.Index} is of another {column} than in the sheet"
+                        yield "study/raw.tsv", what

@@ -53,6 +53,15 @@ class Page:
             raise Unreadable(self._path, f"cannot be read: {error}") from error
 
 
+def n_pages(folder: Path, path: str) -> int:
+    """How many pages a TIFF has; `Unreadable` if nobody can tell."""
+    try:
+        with tifffile.TiffFile(folder / path) as file:
+            return len(file.pages)
+    except Exception as error:  # as above
+        raise Unreadable(path, f"cannot be read: {error}") from error
+
+
 def band_rows(width: int) -> int:
     """How many rows of a page make a band: whole tiles."""
     return max(1, BAND_PX // width // TILE_PX) * TILE_PX

@@ -56,6 +56,18 @@ class Results:
         return table.set_index("raw/" + table["column"] + "/" + table["micrograph"])
 
     @cached_property
+    def raw_of(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Rows of that table by what they are, image or mask, and micrograph; then by channel.
+
+        The first channel has no name: it may be in a file of all of them.
+        """
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in self.raw.itertuples():
+            kind, _, channel = row.column.partition(".")
+            found.setdefault((kind, row.micrograph), {})[channel] = row
+        return found
+
+    @cached_property
     def folders(self) -> dict[str, list[str]]:
         """Files of the manifest in each folder that is a product."""
         inside: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from verification.pages import Page, band_rows
+from verification.pages import Page, band_rows, n_pages
 from verification.records import Fault, Results, Unreadable, read_table
 
 IGNORED = 255
@@ -29,18 +29,22 @@ def counts_of(results: Results, shard: str, classes: list[str], within: str = ""
     """Counts of each micrograph, method and class of a shard that is predicted in a folder."""
     tables = []
     predicted = f"{within}predictions/{shard}"
+    # Of several channels, a page each, thresholds look at the first.
+    pages, masks = (n_pages(results.folder, f"{of}/{shard}.tif") for of in ("normalised", "masks"))
+    n_channels = pages // max(1, masks)
     for row in read_table(results.folder, f"masks/{shard}.tsv").itertuples(index=False):
         if within and f"{predicted}/{row.micrograph}.mask.tif" not in results.sha256:
             continue  # of another cohort
         true = Page(results.folder, f"masks/{shard}.tif", int(row.page))
-        for method, mask in _predicted(results, shard, row, len(classes), predicted):
+        first = int(row.page) * n_channels
+        for method, mask in _predicted(results, shard, row, len(classes), predicted, first):
             counted = _counted(true, mask, classes, f"{predicted}/{row.micrograph}")
             tables.append(counted.assign(micrograph=row.micrograph, method=method))
     return pd.concat(tables, ignore_index=True)
 
 
 def _predicted(
-    results: Results, shard: str, row: Any, n_classes: int, folder: str
+    results: Results, shard: str, row: Any, n_classes: int, folder: str, first_page: int
 ) -> Iterator[tuple[str, Page | Side]]:
     stem = f"{folder}/{row.micrograph}.mask"
     yield "network", Page(results.folder, f"{stem}.tif", 0)
@@ -48,7 +52,7 @@ def _predicted(
         if path.startswith(f"{stem}.seed-"):
             yield path.removeprefix(f"{stem}.").removesuffix(".tif"), Page(results.folder, path, 0)
     if n_classes == 2:
-        page = Page(results.folder, f"normalised/{shard}.tif", int(row.page))
+        page = Page(results.folder, f"normalised/{shard}.tif", first_page)
         centres = Centres(page, (int(row.rows), int(row.columns)))
         threshold = _threshold(centres)
         yield "otsu-bright", Side(centres, threshold, True)

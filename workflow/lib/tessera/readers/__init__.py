@@ -9,9 +9,10 @@ of formats has a module, imported when it is needed: `FORMATS` says which.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from tessera.readers.colours import brighter_up, grey
 from tessera.readers.recordings import Recording, UnreadableFile, one_line
 from tessera.strips import LazyPage, Page, mapped, strips
 
-__all__ = ["Recording", "UnreadableFile", "read_annotation", "read_labels", "read_micrograph"]
+__all__ = ["Recording", "UnreadableFile", "read_annotation", "read_channels", "read_labels"]
+__all__ += ["read_micrograph"]
 
 HEAD_BYTES = 4096
 WIDEST = 8
@@ -75,7 +77,27 @@ def read_micrograph(path: str, key: str = "", frame: int = NO_FRAME) -> Recordin
     UnreadableFile
         If the file is damaged, of an unknown format, or not one grey micrograph.
     """
-    recording = _read(path, key, frame)
+    return _grey_levels(_read(path, key, frame))
+
+
+def read_channels(
+    path: str, channels: Sequence[str], key: str = "", frame: int = NO_FRAME
+) -> list[Recording]:
+    """Read the channels of one micrograph in one file, each as `read_micrograph` gives one.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged, of an unknown format, or does not hold these channels.
+    """
+    from tessera.readers.planes import channels_of
+
+    found = channels_of(partial(_read, path), key, frame, channels)
+    return [_grey_levels(recording) for recording in found]
+
+
+def _grey_levels(recording: Recording) -> Recording:
+    """A recording of grey levels, (rows, columns); `UnreadableFile` if it holds anything else."""
     pixels = recording.pixels
     if pixels.dtype.kind not in "uif":
         raise UnreadableFile(f"pixels of type {pixels.dtype} are no grey levels")

@@ -26,6 +26,7 @@ from tessera.strips import STRIP_BYTES, LazyPage
 COMPUTES_S = 3
 BYTES_A_SECOND = 20_000_000
 STATED = ("axes", "instrument", "voltage_kv", "magnification", "recorded", "detector", "metadata")
+STATED += ("channels",)
 
 
 class Apart:

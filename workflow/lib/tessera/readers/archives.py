@@ -8,7 +8,7 @@ import numpy as np
 
 from tessera.folders import MARKS
 from tessera.readers.arrays import axes_of, frame_of, header_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import Recording, UnreadableFile
 
 
@@ -25,6 +25,7 @@ def read(path: str, key: str, frame: int) -> Recording:
             raise UnreadableFile(f"holds {', '.join(held)}, not {key or 'a named array'}")
         member = archive.getinfo(names[held.index(key)])
         check_claim(member.file_size, member.compress_size, member.compress_type != 0)
+        check_whole(member.file_size, f"{key}, of an NPZ,")
         with archive.open(member) as file:
             shape, _, dtype = header_of(file)
             if file.tell() + bytes_of(shape, dtype.itemsize) != member.file_size:

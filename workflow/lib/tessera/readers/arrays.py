@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from tessera.frames import NO_FRAME
+from tessera.frames import NO_FRAME, WHOLE
 from tessera.readers.claims import bytes_of
 from tessera.readers.recordings import Recording, UnreadableFile
 from tessera.strips import LazyPage, Page, is_small
@@ -72,6 +72,10 @@ def asked(shape: tuple[int, ...], frame: int) -> Any:
     UnreadableFile
         If there is no such frame, or if everything is a stack: that is not read to be refused.
     """
+    if frame == WHOLE:
+        if len(shape) > 3:
+            raise UnreadableFile(f"shape {tuple(shape)} is more than the channels of one picture")
+        return ...
     if frame == NO_FRAME:
         if len(shape) > 3 or (len(shape) == 3 and shape[-1] > MOST_CHANNELS):
             raise UnreadableFile(f"shape {tuple(shape)} is a stack, not one picture (frames)")

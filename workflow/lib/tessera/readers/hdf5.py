@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tessera.frames import NO_FRAME
+from tessera.frames import NO_FRAME, WHOLE
 from tessera.readers.arrays import axes_of, frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, plain
 
 NAMED = 20
@@ -96,9 +96,10 @@ def _check(dataset: h5py.Dataset, path: str, frame: int) -> None:
     if dataset.chunks is None:
         check_claim(bytes_of(dataset.shape, item), held, False)
         return
-    shape = dataset.shape if frame == NO_FRAME else dataset.shape[1:]
+    shape = dataset.shape if frame in (NO_FRAME, WHOLE) else dataset.shape[1:]
     check_claim(bytes_of(shape, item), held, True)
     check_claim(bytes_of(dataset.chunks, item), held, True)
+    check_whole(bytes_of(dataset.chunks, item), f"a chunk of {dataset.name}")
     sides = zip(dataset.shape, dataset.chunks, strict=True)
     n_chunks = math.prod(-(-length // chunk) for length, chunk in sides)
     stored = dataset.id.get_num_chunks()

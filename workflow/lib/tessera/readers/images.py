@@ -18,7 +18,7 @@ import numpy as np
 import PIL.Image
 
 from tessera.frames import NO_FRAME
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import (
     Palette,
     Recording,
@@ -46,6 +46,8 @@ def read(path: str, key: str, frame: int) -> Recording:
             raise UnreadableFile(f"there is no frame {index}: frames in all: {frames}")
         channels = len(image.getbands())
         check_claim(bytes_of((*image.size, channels), 4), Path(path).stat().st_size, True)
+        wide = {"I": 4, "F": 4}.get(image.mode, 2 if "16" in image.mode else 1)
+        check_whole(bytes_of((*image.size, channels), wide))
         said = {name: value for name, value in image.info.items() if name not in ("exif",)}
         exif = {int(tag): value for tag, value in image.getexif().items()}
         palette = _palette(image) if index == 0 else None
@@ -78,7 +80,9 @@ def read_png(path: str, key: str, frame: int) -> Recording:
     header = _checked(data)
     columns, rows, bits, colour = struct.unpack(">IIBB", header[:10])
     channels = PNG_CHANNELS.get(colour, 4)
-    check_claim(bytes_of((rows, columns, channels), max(bits // 8, 1)), len(data), True)
+    claimed = bytes_of((rows, columns, channels), max(bits // 8, 1))
+    check_claim(claimed, len(data), True)
+    check_whole(claimed)
     recording = read(path, key, frame)
     # Pillow cuts 16-bit colours to 8 bits.
     if bits == 16 and frame < 1 and recording.pixels.dtype != np.uint16:

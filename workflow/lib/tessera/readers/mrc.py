@@ -16,7 +16,6 @@ import numpy as np
 from mrcfile import utils
 from mrcfile.dtypes import HEADER_DTYPE
 
-from tessera.frames import NO_FRAME
 from tessera.readers.arrays import frame_of
 from tessera.readers.claims import bytes_of, check_claim
 from tessera.readers.recordings import (
@@ -93,7 +92,7 @@ def _of_frame(file: mrcfile.mrcmemmap.MrcMemmap, frame: int) -> dict[str, Any]:
     found = file.indexed_extended_header
     if found is None:  # it is not what it says it is
         return {}
-    row = found[0 if frame == NO_FRAME else min(frame, len(found) - 1)]
+    row = found[min(max(frame, 0), len(found) - 1)]
     return {name: row[name] for name in found.dtype.names}
 
 

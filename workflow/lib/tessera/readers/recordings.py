@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -56,7 +56,8 @@ class Recording:
         Height and width of a pixel: the distance of rows, and that of columns. NaN where the file
         states none.
     axes : str
-        A letter an axis of `pixels`: Y rows, X columns, S channels, Q anything else.
+        A letter an axis of `pixels`: Y rows, X columns, S channels, Q anything else. None where a
+        file was asked for all that it holds, and that is several pictures: `channels` names them.
     instrument, detector : str
         Empty where the file states none.
     voltage_kv, magnification : float
@@ -73,6 +74,8 @@ class Recording:
     black : int, optional
         What black is where the file says that small numbers are bright, so that the grey level of
         a number is `black` less the number.
+    channels : sequence of str
+        Names of the channels that a file holds, where it was asked for all of them and names them.
     """
 
     pixels: Page
@@ -87,6 +90,7 @@ class Recording:
     metadata: dict[str, Any] = field(default_factory=dict)
     palette: Palette | None = None
     black: int | None = None
+    channels: Sequence[str] = ()
 
     @property
     def pixel_size_nm(self) -> float:

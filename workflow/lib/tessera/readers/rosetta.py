@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import rsciio
 
+from tessera.frames import WHOLE
 from tessera.readers.arrays import frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.headers import check_bcf, check_ser
 from tessera.readers.recordings import (
     Recording,
@@ -35,6 +37,7 @@ from tessera.readers.recordings import (
     plain_text,
     positive,
 )
+from tessera.strips import LazyPage
 
 SUFFIX = {"digitalmicrograph": ".dm3", "tia": ".ser", "emd": ".emd", "bruker": ".bcf"}
 SUFFIX |= {"tvips": "_000.tvips"}
@@ -61,11 +64,17 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         CHECKS[plugin](path)
     with _alone(path, SUFFIX[plugin]) as name, _quietly():
         plugin_of = importlib.import_module(f"{rsciio.__name__}.{plugin}")
-        signal = _chosen(plugin_of.file_reader(name, **OPTIONS.get(plugin, {})), key)
+        signals = plugin_of.file_reader(name, **OPTIONS.get(plugin, {}))
+        pictures = [signal for signal in signals if _is_picture(signal)]
+        if frame == WHOLE and not key and len(pictures) > 1:
+            return Recording(np.empty((0, 0)), channels=tuple(_titles(pictures)))
+        signal = _chosen(pictures, key)
         data = signal["data"]
         held = Path(path).stat().st_size
-        check_claim(bytes_of(data.shape[-2:], data.dtype.itemsize), held, plugin in COMPRESSED)
-        pixels = frame_of(data, frame)
+        claimed = bytes_of(data.shape[-2:], data.dtype.itemsize)
+        check_claim(claimed, held, plugin in COMPRESSED)
+        check_whole(claimed)
+        pixels = _beside(data) if frame == WHOLE and data.ndim == 3 else frame_of(data, frame)
     found = _mapped(signal)
     axes = signal["axes"][-2:]
     return Recording(
@@ -79,6 +88,11 @@ def _read(plugin: str, path: str, key: str, frame: int) -> Recording:
         plain_text(_detector(signal) or ""),
         plain(signal["original_metadata"]),
     )
+
+
+def _beside(data: Any) -> LazyPage:
+    """All frames as one, of which only the shape is asked for: each is then read by itself."""
+    return LazyPage(data.shape, data.dtype, lambda first, end: np.asarray(data[first:end]))
 
 
 @contextmanager
@@ -102,9 +116,8 @@ def _quietly() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _chosen(signals: list[dict[str, Any]], key: str) -> dict[str, Any]:
+def _chosen(pictures: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """The only picture of a file, or the one of the title that is asked for."""
-    pictures = [signal for signal in signals if _is_picture(signal)]
     if not pictures:
         raise UnreadableFile("holds no picture")
     titles = _titles(pictures)

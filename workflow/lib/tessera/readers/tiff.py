@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tessera.frames import NO_FRAME
+from tessera.frames import NO_FRAME, WHOLE
 from tessera.readers.arrays import frame_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import Palette, Recording, UnreadableFile, plain
 from tessera.readers.tiff_tags import known
-from tessera.strips import Page, mapped
-from tessera.tiff_pages import page_of
+from tessera.strips import LazyPage, Page, mapped
+from tessera.tiff_pages import at_once, page_of
 
 UNCOMPRESSED = 1
 LAYOUT = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts", "JPEGTables"}
@@ -33,6 +33,8 @@ def read(path: str, key: str, frame: int) -> Recording:
         n_pages = len(file.pages)
         if n_pages == 0:
             raise UnreadableFile("holds no page")
+        if frame == WHOLE and n_pages > 1:
+            return _beside(path, file)
         if frame == NO_FRAME and n_pages > 1:
             raise UnreadableFile(f"holds {n_pages} pages; say which ones (frames)")
         first = file.pages.first
@@ -51,8 +53,21 @@ def read(path: str, key: str, frame: int) -> Recording:
             metadata=plain(_said(page)),
             palette=palette,
             black=_black(page),
-            **known(file, page),
+            **{name: value for name, value in known(file, page).items() if name != "channels"},
         )
+
+
+def _beside(path: str, file: tifffile.TiffFile) -> Recording:
+    """All pages as one, each to be read by itself."""
+    first, n_pages = file.pages.first, len(file.pages)
+
+    def pages(start: int, end: int) -> np.ndarray:
+        return np.stack([np.asarray(read(path, "", page).pixels) for page in range(start, end)])
+
+    names = known(file, first).get("channels", ())
+    names = names if len(names) == n_pages else ()
+    shape = (n_pages, *first.shape)
+    return Recording(LazyPage(shape, first.dtype, pages), axes="QYX", channels=names)
 
 
 def _palette(page: tifffile.TiffPage, pixels: Page) -> Palette | None:
@@ -85,7 +100,9 @@ def _said(page: tifffile.TiffPage) -> dict[str, Any]:
 
 def _pixels(page: tifffile.TiffPage, file: tifffile.TiffFile) -> Page:
     _check_segments(page, file.filehandle.size)
-    return page_of(page, file.filehandle.path)
+    pixels = page_of(page, file.filehandle.path)
+    # Samples that lie apart, a plane each.
+    return np.moveaxis(pixels, 0, 2) if page.axes == "SYX" else pixels
 
 
 def _check_segments(page: tifffile.TiffPage, size: int) -> None:
@@ -99,6 +116,7 @@ def _check_segments(page: tifffile.TiffPage, size: int) -> None:
     check_claim(claimed, min(sum(lengths), size), compressed)
     if not compressed:
         _check_strips(page, claimed)
+    check_whole(*at_once(page))
     # tifffile makes one of the strips of a contiguous page.
     needed = 1 if page.is_contiguous else math.prod(page.chunked)
     if len(offsets) != len(lengths) or len(offsets) < needed:

@@ -34,6 +34,7 @@ PRINTED_NM = 1e4
 the specimen, in whatever unit they are written."""
 ZEISS, FEI, SIS, TVIPS = 34118, (34680, 34682), 33560, 37706
 DM_UNITS, DM_SIZES = (65004, 65003), (65010, 65009)
+TESCAN, THUMBNAIL_END = 50431, b"\xff\xd9"
 TVIPS_DIFFRACTION = 3
 
 
@@ -96,7 +97,24 @@ def _ome(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
         "instrument": _model(microscope),
         "detector": _model(detector),
         "recorded": "" if date is None else iso_date(date.text),
+        "channels": () if pixels is None else tuple(_ome_channels(pixels)),
     }
+
+
+def _ome_channels(pixels: ElementTree.Element) -> list[str]:
+    """Names of the channels by page, of a picture that is nothing but channels; none otherwise."""
+    names = [channel.get("Name", "") for channel in pixels.findall("{*}Channel")]
+    sides = [pixels.get(f"Size{axis}", "") for axis in "CZT"]
+    if sides != [str(len(names)), "1", "1"] or not all(names):
+        return []
+    by_page = dict(enumerate(names))
+    for block in pixels.findall("{*}TiffData"):
+        if "IFD" not in block.attrib and "FirstC" not in block.attrib:
+            continue
+        page, channel = (int(block.get(name, 0)) for name in ("IFD", "FirstC"))
+        for more, name in enumerate(names[channel:][: int(block.get("PlaneCount", 1))]):
+            by_page[page + more] = name
+    return [by_page[page] for page in sorted(by_page)]
 
 
 def _model(part: ElementTree.Element | None) -> str:
@@ -188,6 +206,22 @@ def _tvips(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
     }
 
 
+def _tescan(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
+    """TESCAN's lines of `name=value` after a thumbnail, lengths in m."""
+    lines = _tag(page, TESCAN).rpartition(THUMBNAIL_END)[2].decode("latin-1")
+    said = dict(re.findall(r"^\W*(\w+)=(.*?)\W*$", lines, re.MULTILINE))
+    strip = number(said.get("ImageStripSize"))
+    return {
+        "pixel_sizes_nm": tuple(nanometres(said.get(f"PixelSize{axis}"), "m") for axis in "YX"),
+        "instrument": plain_text(said.get("Device", "")),
+        "voltage_kv": positive(said.get("HV"), 1e-3),
+        "magnification": positive(said.get("Magnification")),
+        "recorded": iso_date(f"{said.get('Date', '')} {said.get('Time', '')}"),
+        "detector": plain_text(said.get("Detector", "")),
+        "scanned_rows": page.imagelength - int(strip) if 0 <= strip < page.imagelength else 0,
+    }
+
+
 def _jeol(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Known:
     """JEOL's TEM reports, in XML; the resolution is that of the screen, so many times enlarged."""
     root = ElementTree.fromstring(_description(file, page).strip(" \r\n\t\0\1"))
@@ -246,6 +280,7 @@ MAKERS: list[tuple[Callable[..., bool], Callable[..., Known]]] = [
     (_has(ZEISS), _zeiss),
     (_has(SIS), _sis),
     (_has(TVIPS), _tvips),
+    (lambda file, page: b"PixelSizeX=" in (_tag(page, TESCAN) or b""), _tescan),
     (_describes(r"<TemReporter\b"), _jeol),
     (_describes(r"\A[\s\0]*\[SemImageFile\]"), _hitachi),
     (_describes(r"<(\w+:)?OME\b"), _ome),

@@ -20,9 +20,11 @@ import zarr
 from zarr.storage import LocalStore, ZipStore
 
 from tessera.folders import folder_size
+from tessera.frames import WHOLE
 from tessera.readers.arrays import asked, axes_of, part_of
-from tessera.readers.claims import bytes_of, check_claim
+from tessera.readers.claims import bytes_of, check_claim, check_whole
 from tessera.readers.recordings import UNKNOWN, Recording, UnreadableFile, nanometres, number, plain
+from tessera.strips import Page, mapped
 
 CODECS = {"bytes", "endian", "transpose", "sharding_indexed", "crc32c", "crc32", "adler32"}
 CODECS |= {"gzip", "zlib", "bz2", "lzma", "lz4", "zstd", "blosc", "shuffle", "delta", "fletcher32"}
@@ -78,26 +80,46 @@ def _read(opened: Opened, get: Get, held: int, wanted: tuple[str, int]) -> Recor
                 " the others are empty, write them too (write_empty_chunks=True)"
             )
         first = _first(array.shape, frame)
+        names = _labels(attributes, image, len(first)) if frame == WHOLE else ()
 
         def take(index: tuple[Any, ...]) -> Any:
             with opened() as store:
                 return zarr.open_array(store, path=where, mode="r", zarr_format=version)[index]
 
         pixels = part_of(array, first, take, array.shards or array.chunks)
-    return Recording(
-        pixels, _sizes(image), axes_of(pixels.shape), metadata=plain({"attributes": attributes})
-    )
+        pixels = _planes(pixels) if frame == WHOLE else pixels
+    said = plain({"attributes": attributes})
+    return Recording(pixels, _sizes(image), axes_of(pixels.shape), metadata=said, channels=names)
 
 
 def _first(shape: tuple[int, ...], frame: int) -> tuple[int, ...]:
     """Indices of the picture that is asked for, along all axes before its rows."""
     lead = next((at for at, side in enumerate(shape[:-2]) if side != 1), len(shape) - 2)
     lead = max(lead, 0)
-    index = asked(shape[lead:], frame)
+    index = asked(shape[lead:], frame) if frame != WHOLE else ...
     first = (*(0,) * lead, *(() if index is ... else (index,)))
     while len(shape) - len(first) > 2 and shape[len(first)] == 1:  # of one channel, or one depth
         first += (0,)
     return first
+
+
+def _planes(pixels: Page) -> Page:
+    """Without axes of length 1 between that of the channels and the rows."""
+    channels, *between, rows, columns = pixels.shape
+    if not between or set(between) != {1}:
+        return pixels
+    shape = (channels, rows, columns)
+    return mapped(pixels, lambda part: part.reshape(-1, rows, columns), shape, pixels.dtype)
+
+
+def _labels(attributes: dict[str, Any], image: dict[str, Any], axis: int) -> tuple[str, ...]:
+    """Names of the channels, if an axis is theirs and they have any."""
+    axes = [part.get("name") if isinstance(part, dict) else part for part in image.get("axes", ())]
+    if axes[axis : axis + 1] != ["c"]:
+        return ()
+    said = attributes.get("ome", attributes).get("omero", {}).get("channels", ())
+    names = tuple(str(channel.get("label", "")) for channel in said)
+    return names if all(names) else ()
 
 
 def _within(key: str) -> str:
@@ -132,6 +154,7 @@ def _check(node: dict[str, Any], held: int) -> None:
     chunks = node["chunk_grid"]["configuration"]["chunk_shape"] if is_new else node["chunks"]
     for shape in (chunks, node["shape"] if len(node["shape"]) < 3 else node["shape"][-2:]):
         check_claim(bytes_of(shape, dtype.itemsize), held, True)
+    check_whole(bytes_of(chunks, dtype.itemsize), "one of its chunks")
 
 
 def _codecs(node: Any) -> Iterator[str]:
