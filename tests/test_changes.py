@@ -195,7 +195,8 @@ def test_changes_that_come_together_hide_none(study):
 
 def test_interrupted_run_takes_up_where_it_was(study):
     """Nothing stale survives a run that stopped half-way: what was not remade is still planned."""
-    tifffile.imwrite(study.folder / "data/u-1.tif", np.eye(SIDE_PX, dtype=np.uint16))
+    page = np.arange(SIDE_PX**2, dtype=np.uint16).reshape(SIDE_PX, SIDE_PX)
+    tifffile.imwrite(study.folder / "data/u-1.tif", page)
     study.run("results/micrographs/u+unlabelled.tif")
     own = ["u+unlabelled"]
     assert study.plan() == jobs(normalise=own, predict=own, **REPORTED)
