@@ -189,7 +189,7 @@ def _products(study: Study) -> Iterable[tuple[str, str]]:
         for path in job.writes:
             if path.endswith("/"):
                 yield from ((f"{path}{name}", "x") for name in (STAMP, *images(study, job)))
-            elif path.endswith((".lineage", ".predict")):
+            elif path.endswith((".lineage", ".predict", ".summarise")):
                 yield path, study.lineage(job.rule, *job.names.values())
             elif path == "folds.tsv":
                 yield path, study.folds.reset_index()[["group", "fold"]].to_csv(sep="\t")
