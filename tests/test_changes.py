@@ -68,7 +68,7 @@ def test_another_way_to_plan_makes_nothing_again(study, tmp_path):
     shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "demo", "results"))
     with (clone / "workflow/lib/tessera/surveys.py").open("a", encoding="utf-8") as file:
         file.write("\nA_LINE = 1\n")
-    assert study.plan(root=clone) == []
+    assert study.plan(root=clone) == []  # the plan on record was made by the code on record
 
 
 def test_reordered_sheet_plans_nothing(study):

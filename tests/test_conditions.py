@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tessera.conditions import Inspection, faults, percent, remarks
+from tessera.conditions import Inspection, faults, noted, percent, remarks
+from tessera.crops import COLUMNS
 
 LIMITS = {"saturated": 1, "dead_lines": 1, "constant": "refuse"}
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">u2", ">f4"]
@@ -126,6 +128,20 @@ def test_grey_levels_that_32_bit_floats_cannot_hold_are_refused():
         assert not list(faults(condition(fine), LIMITS))
     high = replace(condition(noise()), lowest=65_534, highest=65_535)
     assert not list(faults(high, LIMITS))
+
+
+def test_each_channel_has_remarks_of_its_own():
+    row = {"micrograph": "a", "group": "g", "rows": 99, "columns": 99, **dict.fromkeys(COLUMNS, 0)}
+    counted = {"lowest": 1, "highest": 9, "lowest_px": 1, "highest_px": 1}
+    row |= counted | {"dead_rows": 0, "dead_columns": 2}
+    row |= {f"{name}.O": value for name, value in counted.items()}
+    row |= {"lowest_px.O": 2940, "dead_rows.O": 0, "dead_columns.O": 0}
+    (said,) = noted(pd.DataFrame([row]), ["HAADF", "O"])
+    assert said["remarks"] == (
+        "HAADF: 2 of 99 columns are dead; O: 30 % of the pixels have the lowest grey level, 1"
+    )
+    assert noted(pd.DataFrame([row]))[0]["remarks"] == "2 of 99 columns are dead"
+    assert noted(pd.DataFrame([row | {"dead_columns": 0}])) == []
 
 
 def test_nothing_but_nan():

@@ -1,5 +1,7 @@
 """Strips: how high they are, or whether a page is read whole, never shows in what comes out."""
 
+import tracemalloc
+
 import h5py
 import mrcfile
 import numpy as np
@@ -60,6 +62,17 @@ def test_a_block_is_made_once_on_the_way_down(monkeypatch):
     for row in range(10):
         assert of[row].shape == (6,)
     assert made == [0, 4, 8]
+
+
+def test_a_few_pixels_of_each_block_hold_no_block(monkeypatch):
+    monkeypatch.setattr(strips, "STRIP_BYTES", 10**6)
+    of = LazyPage((1000, 10_000), "u1", lambda top, end: np.ones((end - top, 10_000), "u1"))
+    tracemalloc.start()
+    try:
+        assert of[::50, ::50].sum() == 20 * 200
+        assert tracemalloc.get_traced_memory()[1] < 4 * 10**6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("n_bytes", HEIGHTS)

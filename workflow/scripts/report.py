@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.channels import n_pages
-from tessera.conditions import CONDITION
+from tessera.conditions import columns_of
 from tessera.crops import COLUMNS
 from tessera.files import open_page, read_table, write_text
 from tessera.logs import LOG, logged_to
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report"
 OF_MICROGRAPHS = ["micrograph", "page", "rows", "columns", "pixel_size_nm"]
-OF_MICROGRAPHS += [*COLUMNS, *CONDITION]
+OF_MICROGRAPHS += [*COLUMNS]
 PLACEMENT = ("group", "annotated", "use", "fold")
 
 
@@ -72,7 +72,7 @@ def main(
     tables = Tables(
         *map(read_table, audit),
         read_table(metrics),
-        micrographs_of(shards),
+        micrographs_of(shards, settings.get("inputs", [])),
         {network_of(path): read_table(path) for path in histories},
         scores_before(Path(metrics).parent, settings["cohorts"]),
         Path(plan).read_text(encoding="utf-8") if plan else "",
@@ -103,12 +103,13 @@ def galleries(tables: Tables, settings: Mapping[str, Any]) -> dict[str, dict[str
     return found
 
 
-def micrographs_of(shards: Sequence[Shard]) -> pd.DataFrame:
+def micrographs_of(shards: Sequence[Shard], channels: Sequence[str]) -> pd.DataFrame:
     """The micrographs of all shards, each with where it lies."""
-    tables = [pd.DataFrame(columns=[*OF_MICROGRAPHS, *PLACEMENT, "shard"])]
+    columns = [*OF_MICROGRAPHS, *(at for place in columns_of(channels) for at in place.values())]
+    tables = [pd.DataFrame(columns=[*columns, *PLACEMENT, "shard"])]
     for shard in shards:
         placed = {key: shard.placement[key] for key in PLACEMENT}
-        table = read_table(shard.table, OF_MICROGRAPHS)
+        table = read_table(shard.table, columns)
         tables.append(table.assign(**placed, shard=[shard] * len(table)))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 

@@ -7,13 +7,14 @@ the micrograph; the counts do not depend on how it was cut into strips.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tessera.channels import of_channel
 from tessera.crops import COLUMNS, Crop, cut_off
 
 CONSTANT, REFUSE, ALLOW = "constant", "refuse", "allow"
@@ -236,25 +237,37 @@ def remarks(of: Condition) -> Iterator[str]:
             yield f"{count:,} of {of_all:,} {noun} are dead"
 
 
-def noted(table: pd.DataFrame) -> list[dict[str, str]]:
-    """The micrographs of which something is worth knowing, with what it is in words.
+def columns_of(channels: Sequence[str]) -> list[dict[str, str]]:
+    """The columns of a table of micrographs that hold the condition of each channel, by name.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        Empty where micrographs are of one grey picture.
+    """
+    others = ({name: of_channel(name, channel) for name in CONDITION} for channel in channels[1:])
+    return [{name: name for name in CONDITION}, *others]
+
+
+def noted(table: pd.DataFrame, channels: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The micrographs of which something is worth knowing: micrograph, group, cut_off, remarks.
 
     Parameters
     ----------
     table : DataFrame
         As `ingest` writes it, with the group of each.
-
-    Returns
-    -------
-    list of dict
-        micrograph, group, cut_off, remarks.
+    channels : sequence of str
+        As for `columns_of`.
     """
-    found = []
+    found, places = [], columns_of(channels)
     for row in table.to_dict("records"):
-        counted = {name: row[name] for name in ("rows", "columns", *CONDITION)}
+        shape = {side: row[side] for side in ("rows", "columns")}
+        counted = ({name: row[at] for name, at in place.items()} for place in places)
+        of_each = ("; ".join(remarks(Condition(**shape, **of))) for of in counted)
+        named = zip(channels or [""], of_each, strict=True)
         said = {
             "cut_off": "; ".join(cut_off(Crop(*(row[column] for column in COLUMNS)))),
-            "remarks": "; ".join(remarks(Condition(**counted))),
+            "remarks": "; ".join(f"{name}: {of}" if name else of for name, of in named if of),
         }
         if any(said.values()):
             found.append({"micrograph": row["micrograph"], "group": row["group"], **said})

@@ -116,7 +116,7 @@ def content(tables: Tables, settings: Mapping[str, Any]) -> dict[str, Any]:
         "networks": networks,
         "starts": starts(tables.histories),
         "folds": folds.to_dict("records"),
-        "noted": noted(tables.micrographs),
+        "noted": noted(tables.micrographs, settings.get("inputs", [])),
         "leaks": tables.leaks.to_dict("records"),
         "scored": [
             {

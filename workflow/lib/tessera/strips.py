@@ -84,7 +84,9 @@ class LazyPage:
         while at < stop:
             number = at // self._step
             first, end = number * self._step, min((number + 1) * self._step, stop)
-            parts.append(self._block(number)[(slice(at - first, end - first, step), *rest)])
+            part = self._block(number)[(slice(at - first, end - first, step), *rest)]
+            # Of several a copy: a view, however few its pixels, keeps its whole block in memory.
+            parts.append(part if not parts and end == stop else part.copy())
             at += -(-(end - at) // step) * step
         if not parts:
             return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
