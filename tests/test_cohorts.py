@@ -157,9 +157,10 @@ def test_no_kept_network_judges_a_group_that_it_has_learnt_from(found):
     [
         {"normalise": {"low_percentile": 2.0}},
         {"normalise": {"pixel_size_nm": 5.0}},
+        {"normalise": {"method": "none"}},
         {"classes": {"background": 0, "particle": 255, "pore": 9}},
     ],
-    ids=["percentile", "pixel size", "classes"],
+    ids=["percentile", "pixel size", "method", "classes"],
 )
 def test_networks_that_learnt_from_other_pictures_or_classes_judge_nothing(others):
     kept = [kept_by(study(FIRST, SECOND), study(FIRST))]

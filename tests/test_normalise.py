@@ -13,7 +13,12 @@ from tessera.files import map_pages, read_page, read_table, write_pages, write_t
 from tessera.intensity import normalised
 from tessera.tiles import TileGrid
 
-SETTINGS = {"pixel_size_nm": 4.0, "low_percentile": 0.5, "high_percentile": 99.5}
+SETTINGS = {
+    "pixel_size_nm": 4.0,
+    "method": "z-score",
+    "low_percentile": 0.5,
+    "high_percentile": 99.5,
+}
 SIZES_NM = [2.0, 4.0, 4.02]
 SIDE_PX = 96
 
@@ -45,9 +50,8 @@ def shard(tmp_path):
 def brought(folder, **settings):
     """The pages and the table that normalise writes."""
     outputs = tuple(str(folder / f"normalised.{end}") for end in ("tif", "tsv"))
-    normalise.main(
-        *(str(folder / f"raw.{e}") for e in ("tif", "tsv")), outputs, SETTINGS | settings
-    )
+    raw = normalise.Recorded(*(str(folder / f"raw.{end}") for end in ("tif", "tsv")))
+    normalise.main(raw, outputs, SETTINGS | settings)
     return map_pages(outputs[0], range(3)), read_table(outputs[1])
 
 
@@ -81,7 +85,7 @@ def test_two_pixel_sizes_meet_on_one_grid(shard):
 
 def test_what_is_on_the_grid_already_stays_bit_for_bit(shard):
     folder, pages, masks = shard
-    expected = [normalised(page, 0.5, 99.5) for page in pages]
+    expected = [normalised(page, SETTINGS)[0] for page in pages]
     found, _ = brought(folder)
     for number in (1, 2):
         assert np.array_equal(found[number], expected[number])
@@ -103,6 +107,31 @@ def test_without_a_pixel_size_there_is_no_place_on_the_grid(shard):
     assert name == "coarse"
     assert "its pixel size is unknown" in what
     brought(folder, pixel_size_nm="keep")
+
+
+def test_settings_that_do_not_fit_a_micrograph_are_told_with_its_name(shard):
+    folder, *_ = shard
+    known = read_table(folder / "raw.tsv")
+    write_table(folder / "raw.tsv", known.assign(pixel_size_nm=[2.0, np.nan, 4.02]))
+    narrow = {"surface": "gaussian", "by": "subtract", "sigma_nm": 10.0}
+    found = dict(problems_of(brought, folder, pixel_size_nm="keep", flatten=narrow))
+    assert "its pixel size is unknown" in found["coarse"]
+    assert "that is no illumination" in found["fine"]
+    assert "that is no illumination" in found["calibrated"]
+    assert not list(folder.glob("*normalised*"))
+
+
+def test_one_scale_for_micrographs_of_several_shards(shard):
+    folder, pages, _ = shard
+    raw = normalise.Recorded(*(str(folder / f"raw.{end}") for end in ("tif", "tsv")))
+    names = ["coarse", "calibrated"]
+    outputs = tuple(str(folder / f"out.{end}") for end in ("tif", "tsv"))
+    keep = SETTINGS | {"pixel_size_nm": "keep"}
+    normalise.main(raw, outputs, keep, {raw: names})
+    together = np.concatenate([page.ravel() for page in pages[1:]]).astype(np.float32)
+    table = read_table(outputs[1])
+    assert table["low"].tolist() == [np.percentile(together, 0.5)] * 3
+    assert table[["mean", "deviation"]].drop_duplicates().shape == (1, 2)
 
 
 def test_scores_are_counted_on_the_micrographs_own_grid(shard):

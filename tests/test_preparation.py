@@ -74,6 +74,8 @@ def test_a_zarr_store_is_a_raw_file_and_any_other_folder_is_none(stack):
         ({"classes": {"a": 0, "all": 1}}, "'all' should not be valid"),
         ({"other": "c"}, "`other: c` is none of the classes"),
         ({"normalise": {"low_percentile": 60, "high_percentile": 40}}, "is not below"),
+        ({"normalise": {"method": "none", "levels": [9, 9]}}, "levels: 9 is not below 9"),
+        ({"normalise": {"method": "clahe", "by": "group"}}, "by: group is for method z-score"),
         (
             {"tile": {"size_px": 100}, "train": {"channels": [1, 2, 3, 4]}},
             "tile.size_px: 100 is no multiple of the stride, 8",

@@ -12,23 +12,35 @@ import yaml
 from PIL import Image
 
 import report
+from builders import config
 from tessera import panels
 from tessera.classes import IGNORE
 from tessera.conditions import CONDITION
 from tessera.crops import COLUMNS
 from tessera.figures import Row, dot_plot, loss_plot
 from tessera.files import write_pages
+from tessera.methods import used
 from tessera.metrics import class_counts, confusion
 from tessera.panels import error_codes, grey, nearest, panel_shape
 from tessera.plans import OPEN, STATED
 from tessera.quarantines import COLUMNS as QUARANTINED
 from tessera.reports import worst_first
 from tessera.summaries import summary
-from tessera.wording import area, calibration, decimals, number, pixel_sizes, validation
+from tessera.wording import (
+    area,
+    calibration,
+    decimals,
+    normalisation,
+    number,
+    pixel_sizes,
+    validation,
+)
 
 CLASSES = ["matrix", "a<b"]
 SPLIT = {"method": "group-k-fold", "folds": 2, "group": "column"}
 SPLIT |= {"duplicates": "stop", "overlaps": "stop"}
+NORMALISE = {"pixel_size_nm": 5.0, "method": "z-score", "by": "micrograph"}
+NORMALISE |= {"low_percentile": 0.5, "high_percentile": 99.5}
 LEAKS = ["first", "first_group", "second", "second_group", "kind", "shared_percent"]
 LEAKS += ["down_px", "right_px", "turn", "picture"]
 
@@ -100,7 +112,11 @@ def study(tmp_path):
             "panel_px": 64,
             "classes": [[name, code] for code, name in enumerate(CLASSES)],
             "cohorts": [],
-            "study": {"split": dict(SPLIT), "train": {"epochs": 2, "loss": {"dice": 1.0}}},
+            "study": {
+                "split": dict(SPLIT),
+                "normalise": NORMALISE,
+                "train": {"epochs": 2, "loss": {"dice": 1.0}},
+            },
         },
         "output": str(tmp_path / "report.html"),
     }
@@ -403,3 +419,22 @@ def test_networks_that_did_not_start_from_random_weights_are_named(study):
     write_table(table.assign(started_from=kept), history)
     html = written(study)
     assert "<code>results/prospective/cohort-1</code></dt><dd>seed 0, fold 1;" in html
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "clipped at percentiles 0.5 and 99.5 of its own pixels, and brought to mean 0"),
+        ({"by": "group"}, "of its group's reference micrographs."),
+        ({"method": "clahe"}, "equalised locally (CLAHE, regions of 0.125 of its sides, clip"),
+        ({"method": "none"}, "from the range of their type"),
+        ({"method": "none", "levels": [0, 4095]}, "from the range from 0 to 4095"),
+        ({"flatten": "polynomial"}, "freed by subtraction from its illumination, a polynomial of"),
+        ({"flatten": "gaussian"}, "itself under a Gaussian with a sigma of 0.25 of its shorter"),
+    ],
+)
+def test_the_method_of_normalisation_is_told(keys, words):
+    block = config()["normalise"]
+    surface = {"surface": keys.pop("flatten", "none")}
+    block |= {"flatten": block["flatten"] | surface, **keys}
+    assert words in normalisation(used(block))

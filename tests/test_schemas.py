@@ -14,6 +14,9 @@ def test_the_config_as_it_comes_needs_nothing_but_classes():
     ("blocks", "place"),
     [
         ({"tile": {"size_px": 0}}, "tile.size_px: "),
+        ({"normalise": {"method": "histogram"}}, "normalise.method: "),
+        ({"normalise": {"levels": [0]}}, "normalise.levels: "),
+        ({"normalise": {"flatten": {"surface": "plane"}}}, "normalise.flatten"),
         ({"train": {"seeds": []}}, "train.seeds: "),
         ({"train": {"loss": {"dice": -1}}}, "train.loss"),
         ({"classes": {"a": 0, "b": [1, 2]}}, "classes.b: "),

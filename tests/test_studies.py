@@ -200,6 +200,8 @@ def test_changed_code_of_a_step_reaches_all_after_it(step):
     [
         ("ingest", {"limits": {"saturated": 0.5}}),
         ("normalise", {"low_percentile": 1.0}),
+        ("normalise", {"method": "clahe"}),
+        ("normalise", {"by": "group"}),
         ("tile", {"stride_px": 64}),
         ("train", {"epochs": 3}),
         ("predict", {"symmetries": 4}),

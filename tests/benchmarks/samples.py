@@ -25,6 +25,7 @@ from tessera.losses import SegmentationLoss
 from tessera.network_files import save_network
 from tessera.networks import Architecture, UNet, build
 from tessera.simulation_particles import ParticleSpecimen, particle_micrograph
+from tessera.steps import stated
 from tessera.tiles import TileGrid, tile_table, used_for_training
 from tessera.training import Settings, train
 
@@ -45,7 +46,7 @@ def micrograph(shape: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarra
     counts, inside = particle_micrograph(SPECIMEN, shape, PIXEL_SIZE_NM, generator)
     core = ndimage.binary_erosion(inside, iterations=RIM_PX, border_value=1)
     mask = np.where(inside, np.where(core, 1, 2), 0).astype(np.uint8)
-    return normalised(counts, 0.5, 99.5), mask
+    return normalised(counts, stated(config(), "normalise"))[0], mask
 
 
 def shard(folder: Path, n_pages: int, shape: tuple[int, int], size_px: int) -> list[str]:

@@ -5,6 +5,7 @@ DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     verbatim            settings that may hold braces
     raw_rows, raw_digests   of a shard: the raw files that the sheet's column names, and how to read them
+    of_references       of a shard: files of the shards that fix the scale of its grey levels
     of_shards           files of all shards of a kind: annotated, predicted, evaluated, surveyed
     drawn_on            of a shard: what is known of its micrographs, if its masks need it
     of_training_shards  files of all shards that a fold's networks may learn from
@@ -121,6 +122,10 @@ def drawn_on(wildcards):
 # Lists of what many shards have are functions: a cluster job makes none that are not its own.
 def of_shards(kind, pattern):
     return lambda wildcards: expand(pattern, shard=getattr(study, kind))
+
+
+def of_references(pattern):
+    return lambda wildcards: expand(pattern, shard=study.scaled_by(wildcards.shard))
 
 
 def placement_of(kind):

@@ -27,6 +27,7 @@ seed: of a network.
 predecessor: lineage of the network that a training starts from, if not from random weights.
 kept: by the cohort that they come before, lineage of each network (seed/fold), or of the scores.
 alone: lineages of the micrographs of a cohort by themselves, whatever else is in their shard.
+references: by shard, the micrographs that fix the scale of grey levels, if not each its own.
 cohorts: labelled micrographs of each cohort, where there are several.
 quarantined: what the table of rows left out says of each file; for the audit, what it records.
 """
@@ -76,6 +77,25 @@ def reads(study: Study, *products: tuple[str, ...]) -> Ancestry:
     return {"reads": {"/".join(product): study.lineage(*product) for product in products}}
 
 
+def _normalisation(study: Study, shard: str) -> Ancestry:
+    """The micrographs of a shard, and those that fix their scale, which may be in other shards."""
+    references = study.scaled_by(shard)
+    read = reads(study, ("ingest", shard), *(("ingest", other) for other in references))
+    return {**read, "references": references} if references else read
+
+
+def _alone(study: Study, cohort: str, shard: str, *steps: str) -> list[Any]:
+    """What decides the micrographs of a cohort: what else joins their shard changes nothing."""
+    group = study.shards.loc[shard, "group"]
+    alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
+    known: list[Any] = [alone.lineage(step, group) for step in steps]
+    names = [name for of in study.scaled_by(shard).values() for name in of]
+    if names:
+        fixing = study.rows[study.rows["micrograph"].isin(names)]
+        known.append([names, cohorts.of_rows(study, fixing).lineage("ingest", group)])
+    return known
+
+
 def _training(study: Study, seed: str, fold: str) -> Ancestry:
     start = cohorts.predecessor(study, seed, fold)
     predecessor = {} if start is None else {"predecessor": start[1]}
@@ -83,19 +103,15 @@ def _training(study: Study, seed: str, fold: str) -> Ancestry:
 
 
 def _prospect(study: Study, cohort: str, shard: str) -> Ancestry:
-    """Of the micrographs of the cohort alone: what else joins their shard changes nothing."""
     prospect = study.prospects[cohort, shard]
-    alone, group = cohorts.of_rows(study, prospect.rows), study.shards.loc[shard, "group"]
     lineages = study.kept[prospect.kept].networks
     judges = {"/".join(of): lineages[of] for of in prospect.networks}
-    known = alone.lineage("normalise", group)
+    known = _alone(study, cohort, shard, "normalise")
     return {"reads": {}, "alone": known, "kept": {str(prospect.kept): judges}}
 
 
 def _assessment(study: Study, cohort: str, shard: str) -> Ancestry:
-    alone = cohorts.of_rows(study, study.prospects[cohort, shard].rows)
-    group = study.shards.loc[shard, "group"]
-    known = [alone.lineage(step, group) for step in ("annotate", "normalise")]
+    known = _alone(study, cohort, shard, "annotate", "normalise")
     return {**reads(study, ("prospect", cohort, shard)), "alone": known}
 
 
@@ -136,7 +152,7 @@ def _dealt(study: Study) -> dict[str, int]:
 ANCESTRY: dict[str, Callable[..., Ancestry]] = {
     "ingest": lambda study, shard: _raw(study, shard, "image", *IMAGE_CELLS),
     "annotate": _annotations,
-    "normalise": lambda study, shard: reads(study, ("ingest", shard)),
+    "normalise": _normalisation,
     "tile": lambda study, shard: reads(study, ("normalise", shard), ("annotate", shard)),
     "split": lambda study: {
         "folds": _dealt(study),

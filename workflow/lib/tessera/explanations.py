@@ -30,6 +30,7 @@ CHANGED = {
     "kept": "other networks from before a cohort",
     "quarantined": "what is in quarantine changed",
     "alone": "micrographs of a cohort, or how they are read, changed",
+    "references": "other micrographs fix the scale of grey levels of their group",
 }
 """Parts of an ancestry that name no product."""
 

@@ -27,6 +27,7 @@ TEXT_COLUMNS |= {f"{which}{of}" for which in ("first", "second") for of in ("", 
 TEXT_COLUMNS |= {"kind", "turn", "picture"}
 TEXT_COLUMNS |= {"dtype", "instrument", "file", "file_sha256", "pixels_sha256", "fingerprint"}
 TEXT_COLUMNS |= {"started_from", "recorded", "detector", "column", "reason"}
+TEXT_COLUMNS |= {"surface", "surface_by", "surface_values"}
 NM_PER_CM = 1e7
 
 

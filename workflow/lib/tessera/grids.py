@@ -71,28 +71,34 @@ class Axis:
         return index, (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def resampled(page: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resampled(page: Page, shape: tuple[int, int]) -> Page:
     """A page of grey levels on a grid of another shape.
 
     Parameters
     ----------
-    page : (rows, columns) array
+    page : (rows, columns) page
     shape : (rows, columns)
 
     Returns
     -------
-    (rows, columns) float32 array
-        The page itself, in its own dtype, where it has this shape.
+    (rows, columns) float32 page
+        The page itself, in its own dtype, where it has this shape. A large one is made as its rows
+        are asked for.
     """
     if page.shape == tuple(shape):
         return page
     down, across = axes(page.shape, shape)
-    found = np.empty(shape, np.float32)
-    for top in range(0, shape[0], STRIP_PX):
-        span = slice(top, min(top + STRIP_PX, shape[0]))
-        strip = np.asarray(page[down.read(span)], np.float32)
-        found[span] = across.made(down.made(strip, span, -2), slice(0, shape[1]), -1)
-    return found
+
+    def rows_of(top: int, end: int) -> np.ndarray:
+        found = np.empty((end - top, shape[1]), np.float32)
+        for first in range(top, end, STRIP_PX):
+            span = slice(first, min(first + STRIP_PX, end))
+            strip = np.asarray(page[down.read(span)], np.float32)
+            made = across.made(down.made(strip, span, -2), slice(0, shape[1]), -1)
+            found[span.start - top : span.stop - top] = made
+        return found
+
+    return in_memory(LazyPage(shape, np.float32, rows_of))
 
 
 def axes(shape: tuple[int, int], wanted: tuple[int, int]) -> tuple[Axis, Axis]:

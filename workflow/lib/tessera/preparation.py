@@ -19,6 +19,7 @@ from tessera.digests import DigestCache, code_version
 from tessera.files import read_table
 from tessera.folders import is_store
 from tessera.lineages import LineageBook
+from tessera.methods import DTYPE, GROUP, Z_SCORE
 from tessera.pixel_sizes import AUTO
 from tessera.plans import BLOCKS, Plan, filled
 from tessera.problems import BadInput, Problem, raise_if
@@ -161,6 +162,11 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     low, high = (config["normalise"][f"{end}_percentile"] for end in ("low", "high"))
     if low >= high:
         yield f"normalise: low_percentile {low} is not below high_percentile {high}"
+    levels, method = config["normalise"]["levels"], config["normalise"]["method"]
+    if levels != DTYPE and not levels[0] < levels[1]:
+        yield f"normalise.levels: {levels[0]} is not below {levels[1]}"
+    if config["normalise"]["by"] == GROUP and method != Z_SCORE:
+        yield f"normalise.by: group is for method z-score; {method} looks at no other micrograph"
     channels = config["train"]["channels"]
     if channels == AUTO:
         return

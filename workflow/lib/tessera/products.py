@@ -159,6 +159,10 @@ def _of(shards: Iterable[str], *patterns: str) -> Iterator[str]:
     return (pattern.format(shard=shard) for shard in shards for pattern in patterns)
 
 
+def _read_by_normalise(study: Study, names: Names) -> Iterator[str]:
+    yield from _of(dict.fromkeys([names["shard"], *study.scaled_by(names["shard"])]), *RECORDED)
+
+
 def _read_by_predict(study: Study, names: Names) -> Iterator[str]:
     yield from _of([names["shard"]], "normalised/{shard}.tif", "micrographs/{shard}.tsv")
     for seed, fold in study.networks_for(names["shard"]):
@@ -231,7 +235,7 @@ STEPS: dict[str, Step] = {
     "normalise": Step(
         lambda study: [{"shard": s} for s in study.shards.index],
         NORMALISED,
-        _own(*RECORDED),
+        _read_by_normalise,
     ),
     "plan": Step(lambda study: [{}] if study.waits_for_plan("train") else [], ("plan.yaml",)),
     "tile": Step(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tessera.classes import DECLARED
+from tessera.methods import used
 
 USES_CLASSES = {"annotate", "tile", "split", "train", "predict", "evaluate", "summarise", "report"}
 """Steps whose params hold the declared classes."""
@@ -52,7 +53,7 @@ def stated(config: Mapping[str, Any], step: str) -> dict[str, Any]:
         block |= {key: config[key] for key in DECLARED if key != "classes"}
     if step == "tile" and block["size_nm"] is None:
         block.pop("size_nm")
-    return block
+    return used(block) if step == "normalise" else block
 
 
 def _calibrated(config: Mapping[str, Any]) -> dict[str, Any]:

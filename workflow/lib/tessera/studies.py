@@ -28,6 +28,7 @@ from tessera.folds import assign_folds
 from tessera.frames import is_json
 from tessera.plans import OPEN, Plan, digest_of, filled, is_open
 from tessera.quarantines import Quarantine
+from tessera.references import references
 from tessera.shards import assign_shards
 from tessera.steps import LIKE, script_of, stated
 
@@ -145,6 +146,14 @@ class Study:
         if name not in self._cells:
             self._cells[name] = self.rows[name].tolist()
         return self._cells[name]
+
+    def scaled_by(self, shard: str) -> dict[str, list[str]]:
+        """Micrographs, by shard, that fix the scale of a shard, if each has not its own."""
+        return self._references.get(self.cells_of(shard, "group")[0], {})
+
+    @cached_property
+    def _references(self) -> dict[str, dict[str, list[str]]]:
+        return references(self.rows, self._positions, self.config["normalise"])
 
     @cached_property
     def fold_names(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tessera.methods import CLAHE, DIVIDE, DTYPE, GROUP, NONE, POLYNOMIAL
 from tessera.pixel_sizes import odd_sizes
 from tessera.plans import BLOCKS, OPEN, STATED, Plan, reasons
 
@@ -174,6 +175,53 @@ def pixel_sizes(sizes_nm: pd.Series) -> str:
     span = low if low == high else f"{low}–{high}"
     missing = len(sizes_nm) - len(known)
     return f"{span}{SPACE}nm" + (f", unknown for {missing}" if missing else "")
+
+
+def normalisation(settings: Mapping[str, Any]) -> str:
+    """How grey levels were normalised, in sentences.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of the rule `normalise`.
+    """
+    said = [_flattening(settings["flatten"])] if "flatten" in settings else []
+    method = settings["method"]
+    if method == NONE:
+        levels = settings["levels"]
+        of = "of their type" if levels == DTYPE else f"from {levels[0]:g} to {levels[1]:g}"
+        what = f"Grey levels were brought from the range {of} to mean 0 and standard deviation 1 of"
+        floats = "; those of floats were left alone" if levels == DTYPE else ""
+        said.append(f"{what} an even filling of it, whatever a micrograph holds{floats}.")
+        return " ".join(said)
+    low, high = (settings[f"{end}_percentile"] for end in ("low", "high"))
+    whose = "its group's reference micrographs" if settings.get("by") == GROUP else "its own pixels"
+    said.append(f"Each micrograph was clipped at percentiles {low:g} and {high:g} of {whose},")
+    if method == CLAHE:
+        clahe = settings["clahe"]
+        regions = _length(clahe, "kernel", "its sides")
+        said.append(
+            f"equalised locally (CLAHE, regions of {regions}, clip limit {clahe['clip_limit']:g}),"
+        )
+    said.append(f"and brought to mean 0 and standard deviation 1 of {whose}.")
+    return " ".join(said)
+
+
+def _flattening(flatten: Mapping[str, Any]) -> str:
+    how = "divided by" if flatten["by"] == DIVIDE else "freed by subtraction from"
+    if flatten["surface"] == POLYNOMIAL:
+        surface = f"a polynomial of degree {flatten['degree']} fitted to it"
+    else:
+        sigma = _length(flatten, "sigma", "its shorter side")
+        surface = f"itself under a Gaussian with a sigma of {sigma}"
+    return f"Each micrograph was {how} its illumination, {surface}; its mean was kept."
+
+
+def _length(said: Mapping[str, Any], name: str, of: str) -> str:
+    """A length as it was stated, in nm or as a share of sides."""
+    if f"{name}_nm" in said:
+        return f"{said[f'{name}_nm']:g}{SPACE}nm"
+    return f"{said[f'{name}_share']:g} of {of}"
 
 
 def settings_of(block: Mapping[str, Any]) -> list[tuple[str, str]]:
