@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def graph(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
-    """Input files, resources and lineage of the job that makes each output."""
+    """Input files, raw files, resources and lineage of the job that makes each output."""
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -31,6 +31,7 @@ def graph(snakefile: Path, folder: Path, config: Path) -> dict[str, dict]:
         return {
             str(output): {
                 "input": sorted(map(str, job.input)),
+                "raw": [row["path"] for row in job.params.get("rows") or () if "path" in row],
                 "resources": {name: str(value) for name, value in job.resources.items()},
                 "lineage": job.params.get("lineage"),
             }

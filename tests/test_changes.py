@@ -45,6 +45,11 @@ def test_fresh_clone_with_the_old_results_plans_nothing(study, tmp_path):
     # Even where only the results were brought along, not what Snakemake remembers of them.
     shutil.rmtree(study.folder / ".snakemake")
     assert study.plan(root=clone) == []
+    # What has changed then, it could not tell.
+    tifffile.imwrite(study.folder / "data/b-1.mask.tif", np.eye(SIDE_PX, dtype=np.uint8) * 255)
+    said = study.refused("-n")
+    assert "train/0/0: results/networks/seed-0/fold-0.lineage: was not made from this study" in said
+    assert "train/0/2" not in said  # b is in fold 2
 
 
 def test_comment_in_a_module_plans_nothing_and_a_line_all_that_import_it(study, tmp_path):
@@ -136,6 +141,21 @@ def test_other_bytes_of_the_same_size_and_time_plan_what_is_made_from_them(study
     written.replace(path)
     assert path.stat().st_ino != before.st_ino
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    own = ["u+unlabelled"]
+    assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
+
+
+def test_raw_files_in_another_folder_plan_nothing_and_under_another_name_what_tells_it(study):
+    data, rows = study.folder / "data", study.sheet
+    (data / "moved").mkdir()
+    for path in data.glob("*.tif"):
+        path.rename(data / "moved" / path.name)
+    for column in ("image", "mask"):
+        rows[column] = rows[column].where(rows[column] == "", "moved/" + rows[column])
+    study.write_sheet(rows)
+    assert study.plan() == []
+    (data / "moved/u-1.tif").rename(data / "moved/renamed.tif")
+    study.write_sheet(rows.replace("moved/u-1.tif", "moved/renamed.tif"))
     own = ["u+unlabelled"]
     assert study.plan() == jobs(ingest=own, normalise=own, predict=own, **REPORTED)
 

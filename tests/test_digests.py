@@ -8,6 +8,7 @@ import pytest
 
 from tessera import digests
 from tessera.digests import DigestCache, changed_files, code_version, digest, file_digest
+from tessera.problems import BadInput
 from verification.records import digests as verification_digests
 
 
@@ -119,6 +120,10 @@ def test_changed_files_are_named(raw):
     assert changed_files(rows, [sha256(b"first")] * 2) == []
     (problem,) = changed_files(rows, [sha256(b"first"), sha256(b"older")])
     assert (problem.micrograph, problem.path) == ("two", str(raw))
+    raw.unlink()
+    with pytest.raises(BadInput) as caught:
+        changed_files(rows, [sha256(b"first")] * 2)
+    assert [problem.micrograph for problem in caught.value.problems] == ["one", "two"]
 
 
 SCRIPT = '''

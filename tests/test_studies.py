@@ -159,7 +159,7 @@ def test_another_test_mask_trains_nothing():
     assert found == ONCE | {"annotate": ["t"], "tile": ["t"], "evaluate": ["t"]}
 
 
-def test_a_raw_file_that_moves_changes_nothing():
+def test_a_raw_file_that_moves_to_another_folder_changes_nothing():
     moved = [row | {"image": f"elsewhere/{row['image']}"} for row in CELLS_OF_STUDY]
     contents = {f"data/elsewhere/{row['image']}": f"data/{row['image']}" for row in CELLS_OF_STUDY}
     assert changed(study_of(moved, contents)) == {}
@@ -263,13 +263,14 @@ def test_a_corrected_region_ingests_nothing():
         assert before.lineage(step, "a") == after.lineage(step, "a")
 
 
-def test_a_micrograph_of_another_name_may_be_another_picture_of_a_json():
-    cells = drawn_on(CELLS_OF_STUDY)
-    renamed = [{**row, "image": row["image"].replace("a_000", "z")} for row in cells]
-    same = {"data/z.tif": "data/a_000.tif"}
-    before, after = study_of(cells), study_of(renamed, sha256=same)
-    assert before.lineage("ingest", "a") == after.lineage("ingest", "a")
-    assert before.lineage("annotate", "a") != after.lineage("annotate", "a")
+def test_the_name_of_a_file_is_in_what_is_made_from_it():
+    """Tables hold it, and regions of a JSON are found by that of their micrograph."""
+    for cells, masks_follow in ((CELLS_OF_STUDY, False), (drawn_on(CELLS_OF_STUDY), True)):
+        renamed = [{**row, "image": row["image"].replace("a_000", "z")} for row in cells]
+        same = {"data/z.tif": "data/a_000.tif"}
+        before, after = study_of(cells), study_of(renamed, sha256=same)
+        assert before.lineage("ingest", "a") != after.lineage("ingest", "a")
+        assert (before.lineage("annotate", "a") != after.lineage("annotate", "a")) == masks_follow
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import pytest
+import torch
 
 import verify
 from tessera.files import read_table, write_table
@@ -272,6 +273,66 @@ def test_a_network_that_saw_its_test_is_named_with_what_it_saw(results, check):
     assert any("records that it learnt from" in line for line in lines)
 
 
+def test_networks_in_each_other_s_place_are_named(results, check):
+    folder = results / "networks/seed-0"
+    for end in ("pt", "history.tsv", "lineage"):
+        (folder / f"fold-0.{end}").rename(folder / "kept")
+        (folder / f"fold-1.{end}").rename(folder / f"fold-0.{end}")
+        (folder / "kept").rename(folder / f"fold-1.{end}")
+    seal(results)
+    status, lines = check(results)
+    assert status == 1
+    for fold in "01":
+        path = f"networks/seed-0/fold-{fold}.pt"
+        assert any(f"DOES NOT HOLD {path}: records that it learnt" in line for line in lines)
+
+
+def test_a_network_of_another_seed_or_lineage_is_named(results, check):
+    path = results / "networks/seed-0/fold-0.pt"
+    content = torch.load(path, weights_only=True)
+    content["record"] |= {"seed": 1, "lineage": "another"}
+    torch.save(content, path)
+    seal(results)
+    status, lines = check(results)
+    assert status == 1
+    said = "DOES NOT HOLD networks/seed-0/fold-0.pt: records"
+    assert f"{said} seed 1, and stands for seed 0" in lines
+    assert f"{said} another lineage than fold-0.lineage beside it" in lines
+
+
+def test_a_specimen_that_is_left_out_of_the_scores_is_named(results, check):
+    """The group to test on, without a trace in manifest, crate or scores."""
+    table = read_table(results / "metrics.tsv")
+    write_table(results / "metrics.tsv", table[table["use"] != "test"])
+    (results / "evaluation/t.parquet").unlink()
+    manifest = pd.read_csv(results / "manifest.tsv", sep="\t", dtype=str, keep_default_na=False)
+    write_table(results / "manifest.tsv", manifest[manifest["path"] != "evaluation/t.parquet"])
+    crate = json.loads((results / "ro-crate-metadata.json").read_text(encoding="utf-8"))
+    gone = {"#job/evaluate/t", "evaluation/t.parquet"}
+    for entity in crate["@graph"]:
+        for key, value in entity.items():
+            if isinstance(value, list):
+                entity[key] = [x for x in value if not isinstance(x, dict) or x["@id"] not in gone]
+    crate["@graph"] = [entity for entity in crate["@graph"] if entity["@id"] not in gone]
+    (results / "ro-crate-metadata.json").write_text(json.dumps(crate), encoding="utf-8")
+    seal(results)
+    status, lines = check(results)
+    assert status == 1
+    assert lines[0] == "DOES NOT HOLD masks/t.tif: has masks to test on, of t-1 first, and no score"
+    assert lines[-1].startswith("1 thing does not hold")
+
+
+def test_a_specimen_to_test_on_that_is_said_to_train_only_is_named(results, check):
+    table = pd.read_csv(results / "study/raw.tsv", sep="\t", dtype=str, keep_default_na=False)
+    table["use"] = table["use"].where(table["group"] != "t", "train")
+    write_table(results / "study/raw.tsv", table)
+    seal(results)
+    status, lines = check(results)
+    assert status == 1
+    said = "DOES NOT HOLD study/raw.tsv: raw/mask/t-1 is of another use than in the sheet"
+    assert said in lines
+
+
 def test_a_leak_through_several_ancestors_is_found(results, check):
     """Fold 1 learns from what was normalised from micrographs of two groups."""
     edit_crate(
@@ -334,6 +395,9 @@ def test_damaged_descriptions_are_faults_not_crashes(results, check):
     status, lines = check(results)
     assert status == 1
     assert any("ro-crate-metadata.json: cannot be read" in line for line in lines)
+    for twice in ('{"@graph": [{"@id": "a"}, {"@id": "a"}]}', '{"@graph": [], "@graph": []}'):
+        (results / "ro-crate-metadata.json").write_text(twice, encoding="utf-8")
+        assert any("is there twice" in line for line in check(results)[1])
     (results / "manifest.tsv").unlink()
     status, lines = check(results)
     assert status == 1

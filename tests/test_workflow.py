@@ -56,6 +56,16 @@ def test_metrics_are_those_of_the_predicted_masks(finished):
     assert row["iou"].item() == pytest.approx(overlap / union, abs=1e-5)
 
 
+def _ancestors(inputs, output):
+    """All that a product is made from, files and what they are made from."""
+    found, waiting = set(), [output]
+    while waiting:
+        new = inputs.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(study):
     inputs = study.inputs()
     for fold in "012":
@@ -63,6 +73,9 @@ def test_no_held_out_file_is_an_input_of_the_network_that_is_tested_on_it(study)
         trained = set(in_folds(*others(fold)))
         names = {f"{group}.{end}" for group in trained for end in ("tif", "parquet")}
         assert read == {*names, "plan.yaml"}
+        known = _ancestors(inputs, f"results/networks/seed-0/fold-{fold}.pt")
+        raw = [Path(path).name for path in known if path.startswith("data/")]
+        assert {name.partition("-")[0] for name in raw} == trained
         for group in in_folds(fold):
             networks = {
                 path for path in inputs[f"results/predictions/{group}"] if path.endswith(".pt")

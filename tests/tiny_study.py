@@ -130,8 +130,8 @@ class TinyStudy:
         return sorted(jobs)
 
     def inputs(self) -> dict[str, set[str]]:
-        """Input files of every output in the graph, run or not."""
-        return {output: set(job["input"]) for output, job in self._graph().items()}
+        """Input files of every output in the graph, run or not, and raw ones, which params name."""
+        return {output: {*job["input"], *job["raw"]} for output, job in self._graph().items()}
 
     def resources(self, output: str) -> dict[str, str]:
         """What the job that makes an output asks for, as far as it is known before a run."""

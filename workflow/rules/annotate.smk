@@ -2,7 +2,7 @@
 Annotations of a shard into class codes, one page a micrograph.
 
 INPUTS:
-    the shard's raw masks; ancient, because their content decides (param `sha256`), not their time
+    the shard's raw masks, which params name: see ingest
     results/micrographs/{shard}.tsv, where a mask is a JSON of regions, for the size that they are drawn
     in, or where micrographs are cropped
 
@@ -13,7 +13,6 @@ OUTPUTS:
 
 rule annotate:
     input:
-        raw=ancient(raw_files("mask")),
         micrographs=drawn_on,
     output:
         pages="results/masks/{shard}.tif",
@@ -27,8 +26,8 @@ rule annotate:
         **resources_of("annotate"),
     params:
         **study.settings("annotate"),
-        rows=lambda wildcards: study.raw_rows(wildcards.shard, "mask"),
-        sha256=lambda wildcards: study.raw_digests(wildcards.shard, "mask"),
+        rows=raw_rows("mask"),
+        sha256=raw_digests("mask"),
         lineage=lineage_of("annotate"),
     message:
         "Reading the masks of {wildcards.shard}"

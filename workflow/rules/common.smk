@@ -4,7 +4,7 @@ Reads the config and the sheet, and knows what every job needs before any job ru
 DEFINES:
     study               shards, folds and lineages, see workflow/lib/tessera/studies.py
     verbatim            settings that may hold braces
-    raw_files           of a shard: what the sheet's column names
+    raw_rows, raw_digests   of a shard: the raw files that the sheet's column names, and how to read them
     of_references       of a shard: files of the shards that fix the scale of its grey levels
     of_shards           files of all shards of a kind: annotated, predicted, evaluated, surveyed
     drawn_on            of a shard: what is known of its micrographs, if its masks need it
@@ -49,6 +49,7 @@ from tessera.calibration import Calibration, expected
 from tessera.cohorts import labelled, predecessor, told
 from tessera.digests import code_version
 from tessera.files import read_table
+from tessera.job_records import unrecorded
 from tessera.leftovers import FOLDERS, endangered, leftovers
 from tessera.pixel_sizes import AUTO
 from tessera.planning import memory_mb
@@ -75,6 +76,8 @@ started = time.time()
 try:
     prepare = prepared if workflow.is_main_process else prepared_for_job
     study = prepare(config)
+    if workflow.is_main_process and workflow.workflow_settings.persistence_backend.name == "FILE":
+        problems.raise_if(unrecorded(study))
 except problems.BadInput as error:
     raise WorkflowError(problems.summary(problems.read_back([str(error)]))) from None
 
@@ -100,8 +103,14 @@ def verbatim(settings):
     return {key: lambda wildcards, value=value: value for key, value in settings.items()}
 
 
-def raw_files(kind):
-    return lambda wildcards: sorted({path for *_, path in study.raw_cells(wildcards.shard, kind)})
+# A function of `input` makes a param that triggers nothing, here and below: the lineage does, in which
+# all of these are but the folder that a file lies in.
+def raw_rows(kind, *more):
+    return lambda wildcards, input: study.raw_rows(wildcards.shard, kind, *more)
+
+
+def raw_digests(kind):
+    return lambda wildcards, input: study.raw_digests(wildcards.shard, kind)
 
 
 def drawn_on(wildcards):
@@ -262,8 +271,8 @@ def plan_itself():
 
 
 def settled(step):
-    # A function of `input` makes a param that triggers nothing: the lineage does. And it is asked
-    # again when the job is due: by then this very run may have made the plan.
+    # A function of `input`, also because it is asked again when the job is due: by then this very run
+    # may have made the plan.
     return lambda wildcards, input: study.settings(step, study.plan or plan_so_far())
 
 

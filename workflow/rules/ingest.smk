@@ -3,7 +3,10 @@ Raw files of a shard into one TIFF, a page a micrograph and channel, with what i
 the landmarks by which `split` finds areas that were recorded twice; and all else that the files say.
 
 INPUTS:
-    the shard's raw files; ancient, because their content decides (param `sha256`), not their time
+    none that Snakemake knows; the shard's raw files, which param `rows` names and `sha256` digests. They
+    are found, hashed and held against the lineage as the run is planned, and against `sha256` as they
+    are read. Declared one by one they cost a third of planning a large study, and Snakemake hashes what is
+    declared once more for every output, in the one process that schedules all jobs
 
 OUTPUTS:
     results/micrographs/{shard}.tif, results/micrographs/{shard}.tsv,
@@ -14,8 +17,6 @@ from tessera.steps import IMAGE_CELLS
 
 
 rule ingest:
-    input:
-        ancient(raw_files("image")),
     output:
         pages="results/micrographs/{shard}.tif",
         table="results/micrographs/{shard}.tsv",
@@ -29,8 +30,8 @@ rule ingest:
     resources:
         **resources_of("ingest"),
     params:
-        rows=lambda wildcards: study.raw_rows(wildcards.shard, "image", *IMAGE_CELLS),
-        sha256=lambda wildcards: study.raw_digests(wildcards.shard, "image"),
+        rows=raw_rows("image", *IMAGE_CELLS),
+        sha256=raw_digests("image"),
         settings=study.settings("ingest"),
         lineage=lineage_of("ingest"),
     message:

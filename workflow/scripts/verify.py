@@ -42,6 +42,7 @@ def checks(folder: Path, raw: str | None, threads: int, said: list[str]) -> Iter
         graphs.no_kept_network_saw_its_test(results),
         graphs.folds_hold(results),
         graphs.networks_agree(results),
+        graphs.all_are_scored(results),
         graphs.raw_files_agree(results),
         raw_files.none_is_lost(results),
         scores_hold(results, said),

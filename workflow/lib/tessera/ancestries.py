@@ -6,12 +6,12 @@ changed between two runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tessera import cohorts, refusals
-from tessera.channels import key_of
+from tessera.channels import key_of, name_of
 from tessera.steps import IMAGE_CELLS
 
 if TYPE_CHECKING:
@@ -34,14 +34,16 @@ quarantined: what the table of rows left out says of each file; for the audit, w
 
 
 def _raw(study: Study, shard: str, kind: str, *more: str) -> Ancestry:
-    """What decides the reading of a shard's files: bytes and cells of the sheet, not paths."""
+    """What decides the reading of a shard's files: bytes, names, cells of the sheet; no folders."""
     columns = study.raw_columns(shard, kind)
     names = (*map(key_of, columns), "frame", *more)
-    digests = (_digests(study, study.cells_of(shard, column)) for column in columns)
+    cells_of = [study.cells_of(shard, column) for column in columns]
+    digests = (_digests(study, paths) for paths in cells_of)
+    files = (map(os.path.basename, paths) for paths in cells_of)
     said = (map(str, study.cells_of(shard, name)) for name in names)
-    cells = zip(*digests, *said, strict=True)
+    cells = zip(*digests, *files, *said, strict=True)
     return {
-        "columns": [*columns, *names],
+        "columns": [*columns, *map(name_of, columns), *names],
         "rows": dict(zip(study.cells_of(shard, "micrograph"), map(list, cells), strict=True)),
     }
 
@@ -62,7 +64,7 @@ def _drawn(study: Study, shard: str) -> Ancestry:
     if not study.draws_regions(shard):
         return _raw(study, shard, "mask")
     ancestry = _raw(study, shard, "mask", "image_key")
-    names = (PurePath(path).name for path in study.cells_of(shard, "image"))
+    names = map(os.path.basename, study.cells_of(shard, "image"))
     digests = _digests(study, study.cells_of(shard, "image"))
     drawn_on = zip(digests, names, strict=True)
     for cells, of in zip(ancestry["rows"].values(), drawn_on, strict=True):

@@ -55,6 +55,18 @@ def key_of(column: str) -> str:
     return f"{kind}_key{mark}{channel}"
 
 
+def name_of(column: str) -> str:
+    """The column of ancestries that holds the names of the files in another.
+
+    Examples
+    --------
+    >>> name_of("mask"), name_of("image.O")
+    ('file', 'file.O')
+    """
+    _, mark, channel = column.partition(MARK)
+    return f"file{mark}{channel}"
+
+
 def image_columns(columns: Iterable[str]) -> list[str]:
     """Those that name micrographs' files."""
     return [column for column in columns if split_column(column)[0] == IMAGE]

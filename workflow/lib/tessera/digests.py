@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from tessera.files import write_text
 from tessera.folders import folder_digest, folder_state
-from tessera.problems import Problem
+from tessera.problems import Problem, raise_if
 
 LIBRARY = Path(__file__).parent
 SCRIPTS = LIBRARY.parents[1] / "scripts"
@@ -126,8 +126,18 @@ class DigestCache:
 
 
 def changed_files(rows: Sequence[dict[str, Any]], sha256: Sequence[str]) -> list[Problem]:
-    """Rows whose file is no longer the one that was hashed when the run was planned."""
-    now = {path: file_digest(path) for path in {row["path"] for row in rows}}
+    """Rows whose file is no longer the one that was hashed when the run was planned.
+
+    Raises
+    ------
+    BadInput
+        With every row whose file is gone.
+    """
+    there = {path: os.path.exists(path) for path in {row["path"] for row in rows}}  # noqa: PTH110
+    gone = [row for row in rows if not there[row["path"]]]
+    what = "was there when the run was planned, and is missing now"
+    raise_if(Problem(row["micrograph"], row["path"], what) for row in gone)
+    now = {path: file_digest(path) for path in there}
     changed = [row for row, old in zip(rows, sha256, strict=True) if now[row["path"]] != old]
     what = "has changed since the run was planned, or was overwritten with its old time; "
     what += "touch it and run again"

@@ -22,6 +22,7 @@ from tessera.studies import Study
 
 NAMES_SHOWN = 8
 IN_WORDS = {"image": "image", "mask": "mask", "pixel_size_nm": "pixel size"}
+IN_WORDS |= dict.fromkeys(("file", "image_name"), "file name")
 """Columns of a row whose change is told by name; of the others, how it is read has changed."""
 
 CHANGED = {

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tessera.machines import read_back
+from tessera.problems import Problem
+from tessera.products import SCORED, STEPS, TRAINED
+from tessera.studies import Study
 
 RECORDS = Path(".snakemake/metadata")
+INCOMPLETE = Path(".snakemake/incomplete")
+"""Markers of outputs whose job has not ended, under the same names."""
 NAME_MAX = 255
 ALGORITHM = "sha256:"
 
@@ -61,6 +67,24 @@ def job_record(output: str, folder: Path = RECORDS) -> JobRecord | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def unrecorded(study: Study, results: Path = Path("results")) -> Iterator[Problem]:
+    """Products of another lineage than the study's, of whose jobs Snakemake has no record.
+
+    It takes them for what the study asks for. So it is where results were brought along, and
+    `.snakemake` was not, if anything has changed since.
+    """
+    made = {("train", *of): TRAINED[-1].format(seed=of[0], fold=of[1]) for of in study.networks}
+    made |= {("predict", of): STEPS["predict"].forms[-1].format(shard=of) for of in study.predicted}
+    what = "was not made from this study as it is now, and Snakemake has no record of how it was"
+    what += " made; bring .snakemake along with the results, or move both away"
+    for product, name in {**made, ("summarise",): SCORED[-1]}.items():
+        path = results / name
+        if not path.is_file() or path.read_text(encoding="utf-8") == study.lineage(*product):
+            continue
+        if not any(_record_path(str(path), of).exists() for of in (RECORDS, INCOMPLETE)):
+            yield Problem("/".join(product), str(path), what)
 
 
 def _record_path(output: str, folder: Path) -> Path:

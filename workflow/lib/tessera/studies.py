@@ -73,6 +73,7 @@ class Study:
     quarantine: Quarantine = field(default_factory=Quarantine)
     _lineages: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False)
     _earlier: dict[int, Study | None] = field(default_factory=dict, repr=False)
+    _cells: dict[str, list[Any]] = field(default_factory=dict, repr=False)
 
     def of(
         self,
@@ -81,7 +82,7 @@ class Study:
         quarantine: Quarantine | None = None,
     ) -> Study:
         """The same study, of other rows, with none in quarantine unless it is said."""
-        fresh = {"placed": None, "_lineages": {}, "_earlier": {}}
+        fresh = {"placed": None, "_lineages": {}, "_earlier": {}, "_cells": {}}
         quarantine = quarantine or Quarantine()
         return replace(self, rows=rows, kept=kept or {}, quarantine=quarantine, **fresh)
 
@@ -137,13 +138,14 @@ class Study:
 
     def cells_of(self, shard: str, column: str) -> list[Any]:
         """One column of the rows of one shard."""
-        cells = self._columns[column]
+        cells = self._column(column)
         return [cells[position] for position in self._positions[shard]]
 
-    @cached_property
-    def _columns(self) -> dict[str, list[Any]]:
+    def _column(self, name: str) -> list[Any]:
         # As lists: a shard at a time, pandas takes seconds for 100,000 rows.
-        return {name: column.tolist() for name, column in self.rows.items()}
+        if name not in self._cells:
+            self._cells[name] = self.rows[name].tolist()
+        return self._cells[name]
 
     def scaled_by(self, shard: str) -> dict[str, list[str]]:
         """Micrographs, by shard, that fix the scale of a shard, if each has not its own."""
@@ -357,7 +359,7 @@ class Study:
         """
         learnt = self.rows["annotated"] & (self.rows["use"] != "test")
         first = learnt & (self.rows["cohort"] == self.rows.loc[learnt, "cohort"].min())
-        is_first, names = first.tolist(), self._columns["micrograph"]
+        is_first, names = first.tolist(), self._column("micrograph")
         found = {
             shard: [names[position] for position in positions if is_first[position]]
             for shard, positions in self._positions.items()

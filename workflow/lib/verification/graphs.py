@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
-from verification.network_records import shards_seen
+from verification.network_records import record, shards_seen
 from verification.records import Fault, Results, Unreadable, ids, read_table
 
 SETTINGS_OF = {
@@ -226,18 +226,34 @@ def folds_hold(results: Results) -> Iterator[Fault]:
 
 
 def networks_agree(results: Results) -> Iterator[Fault]:
-    """What each network says that it has seen is what the graph says."""
+    """What each network says of itself is what the graph says, and the lineage beside it."""
     for action, network in trainings(results):
-        path = unquote(network)
+        path, seed = unquote(network), action["name"].split("/")[1]
         read = (unquote(id) for id in read_by(action) if id.startswith("normalised/"))
         meant = sorted(one.removeprefix("normalised/").removesuffix(".tif") for one in read)
         try:
-            seen = shards_seen(results.folder / path)
+            seen, known = shards_seen(results.folder / path), record(results.folder / path)
         except Unreadable as error:
             yield path, error.args[1]
             continue
         if seen != meant:
             yield path, f"records that it learnt from {', '.join(seen)}; the crate says otherwise"
+        if str(known.get("seed")) != seed:
+            yield path, f"records seed {known.get('seed')}, and stands for seed {seed}"
+        beside = (results.folder / path).with_suffix(".lineage")
+        if beside.is_file() and beside.read_text(encoding="utf-8") != known.get("lineage"):
+            yield path, f"records another lineage than {beside.name} beside it"
+
+
+def all_are_scored(results: Results) -> Iterator[Fault]:
+    """Every mask is scored, but for those that only train: no hard specimen is left out."""
+    scored = set(results.shards_of("evaluate"))
+    for shard in results.shards_of("annotate"):
+        masks = read_table(results.folder, f"masks/{shard}.tsv")["micrograph"]
+        uses = results.raw["use"].reindex("raw/mask/" + masks)
+        tested = [name for name, use in zip(masks, uses, strict=True) if use != "train"]
+        if tested and shard not in scored:
+            yield f"masks/{shard}.tif", f"has masks to test on, of {tested[0]} first, and no score"
 
 
 def _read_otherwise(results: Results, path: str, kind: str) -> Iterator[str]:
@@ -263,15 +279,18 @@ def _is_digest(column: str) -> bool:
 
 
 def raw_files_agree(results: Results) -> Iterator[Fault]:
-    """The raw files that were read have the digests of the table of raw files, and its groups."""
+    """The raw files that were read are those of the table of raw files, and it is of the sheet."""
     for rule, folder, kind in (("ingest", "micrographs", "image"), ("annotate", "masks", "mask")):
         for shard in results.shards_of(rule):
             path = f"{folder}/{shard}.tsv"
             yield from ((path, what) for what in _read_otherwise(results, path, kind))
-    sheet = read_table(results.folder, "study/micrographs.tsv")
-    if "group" not in sheet or results.settings("split")["group"] != "column":
-        return
-    for row in sheet.itertuples(index=False):
-        for of in results.raw_of.get(("image", row.micrograph.strip()), {}).values():
-            if of.group != row.group.strip():
-                yield "study/raw.tsv", f"{of.Index} is of another group than in the sheet"
+    is_grouped = results.settings("split")["group"] == "column"
+    for row in read_table(results.folder, "study/micrographs.tsv").to_dict("records"):
+        meant = {"use": row.get("use", "").strip() or "cv"}
+        meant |= {"group": row["group"].strip()} if is_grouped and "group" in row else {}
+        for kind in ("image", "mask"):  # stacks have none: their frames have other names
+            for of in results.raw_of.get((kind, row["micrograph"].strip()), {}).values():
+                for column, cell in meant.items():
+                    if getattr(of, column) != cell:
+                        what = f"{of.Index} is of another {column} than in the sheet"
+                        yield "study/raw.tsv", what

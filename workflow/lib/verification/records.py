@@ -105,11 +105,22 @@ def read_results(folder: Path) -> Results:
     if list(manifest.columns) != COLUMNS:
         raise Unreadable(MANIFEST, f"has not the columns {', '.join(COLUMNS)}")
     try:
-        crate = json.loads((folder / CRATE).read_text(encoding="utf-8"))
-        graph = {entity["@id"]: entity for entity in crate["@graph"]}
+        text = (folder / CRATE).read_text(encoding="utf-8")
+        entities = json.loads(text, object_pairs_hook=_said_once)["@graph"]
+        graph = _said_once((entity["@id"], entity) for entity in entities)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreadable(CRATE, f"cannot be read: {error}") from error
     return Results(folder, manifest, graph)
+
+
+def _said_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary; of what is said twice, another reader of the crate might take the other."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key} is there twice")
+        found[key] = value
+    return found
 
 
 def read_table(folder: Path, path: str) -> pd.DataFrame:
