@@ -9,7 +9,7 @@ import normalise
 import tile
 from builders import problems_of, texture
 from tessera.classes import IGNORE
-from tessera.files import map_pages, read_page, read_table, write_pages, write_table
+from tessera.files import map_pages, open_page, read_table, write_pages, write_table
 from tessera.intensity import normalised
 from tessera.tiles import TileGrid
 
@@ -152,4 +152,4 @@ def test_scores_are_counted_on_the_micrographs_own_grid(shard):
         otsu = counts.loc[(name, "otsu-bright", "above")]
         assert otsu["tp"] + otsu["fn"] == right["tp"]
         assert otsu["tp"] > 0.8 * right["tp"]
-    assert read_page(folder / "fine.mask.tif", 0).shape == (2 * SIDE_PX, 2 * SIDE_PX)
+    assert open_page(folder / "fine.mask.tif", 0).shape == (2 * SIDE_PX, 2 * SIDE_PX)
