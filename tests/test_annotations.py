@@ -16,7 +16,7 @@ from tessera.annotations import Image, read_mask
 from tessera.classes import IGNORE, ClassTable
 from tessera.crops import COLUMNS, Crop
 from tessera.digests import file_digest
-from tessera.files import read_page, read_table
+from tessera.files import open_page, read_table
 from tessera.frames import NO_FRAME
 
 DATA = Path(os.environ.get("TESSERA_BENCH_DATA", "."))
@@ -125,7 +125,7 @@ def annotated(folder, rows, classes=TABLE, images=None):
     pages, table = str(folder / "masks.tif"), str(folder / "masks.tsv")
     annotate.main(rows, sha256, classes, micrographs, pages, table)
     known = read_table(table)
-    return known, [read_page(pages, page) for page in known["page"]]
+    return known, [open_page(pages, page) for page in known["page"]]
 
 
 def test_kinds_may_be_mixed_in_a_shard(tmp_path):

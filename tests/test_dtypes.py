@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from samples_of_formats import levels
-from tessera.files import map_page, read_page, read_table
+from tessera.files import map_page, open_page, read_table
 from tessera.readers import UnreadableFile, read_micrograph
 from tiny_study import SIDE_PX
 
@@ -54,7 +54,7 @@ def test_every_dtype_through_the_rules_up_to_the_folds(fresh):
         table = read_table(fresh.folder / f"results/micrographs/{shard}.tsv")
         for row in table.itertuples():
             wanted = written[row.micrograph]
-            page = read_page(fresh.folder / f"results/micrographs/{shard}.tif", row.page)
+            page = open_page(fresh.folder / f"results/micrographs/{shard}.tif", row.page)
             np.testing.assert_array_equal(page, wanted)
             assert page.dtype == wanted.dtype == row.dtype
             assert (row.lowest, row.highest) == (wanted.min(), wanted.max())

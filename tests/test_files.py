@@ -10,8 +10,8 @@ import tifffile
 from tessera.files import (
     map_page,
     map_pages,
-    read_page,
-    read_pages,
+    open_page,
+    open_pages,
     write_pages,
     written_atomically,
 )
@@ -48,8 +48,8 @@ def pages():
 def test_pages_come_back_as_they_were(tmp_path, compressed):
     path = tmp_path / "a.tif"
     write_pages(path, pages(), compressed)
-    for number, (found, (page, _)) in enumerate(zip(read_pages(path), pages(), strict=True)):
-        for read in (found, read_page(path, number)):
+    for number, (found, (page, _)) in enumerate(zip(open_pages(path), pages(), strict=True)):
+        for read in (found, open_page(path, number)):
             np.testing.assert_array_equal(read, page)
             assert read.dtype == page.dtype
         assert read_micrograph(str(path), frame=number).pixel_size_nm == pytest.approx(2.5)
@@ -68,7 +68,7 @@ def test_uncompressed_pages_are_mapped_read_only(tmp_path):
 def test_pages_of_equal_shape_are_pages_of_their_own(tmp_path):
     page = np.zeros((5, 6), np.uint8)
     write_pages(tmp_path / "a.tif", ((page + i, np.nan) for i in range(3)), compressed=True)
-    assert [read.max() for read in read_pages(tmp_path / "a.tif")] == [0, 1, 2]
+    assert [read.max() for read in open_pages(tmp_path / "a.tif")] == [0, 1, 2]
     assert np.isnan(read_micrograph(str(tmp_path / "a.tif"), frame=0).pixel_size_nm)
 
 
@@ -90,7 +90,7 @@ def test_pages_are_mapped_through_one_file(tmp_path, byte_order):
             file.write(page, photometric="minisblack", metadata=None, contiguous=False)
     mapped = map_pages(path, [2, 0, 3, 1])
     for number, found in zip([2, 0, 3, 1], mapped, strict=True):
-        expected = read_page(path, number)
+        expected = open_page(path, number)
         assert found.dtype == expected.dtype.newbyteorder(byte_order)
         np.testing.assert_array_equal(found, expected)
         with pytest.raises(ValueError, match="read-only"):

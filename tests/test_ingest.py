@@ -12,7 +12,7 @@ import tifffile
 from ingest import Outputs, main
 from samples_of_formats import FEI, PAGE, STACK, with_tag
 from tessera.digests import file_digest
-from tessera.files import read_pages, read_table
+from tessera.files import open_pages, read_table
 from tessera.problems import BadInput
 
 LIMITS = {"saturated": 0.5, "dead_lines": 0.1, "constant": "refuse"}
@@ -66,7 +66,7 @@ def test_frames_of_one_file_share_what_it_says(tmp_path, outputs):
     assert table["pixel_size_nm"].tolist() == [0.5] * 3
     (entry,) = said
     assert entry["micrographs"] == ["s-0", "s-1", "s-2"]
-    for page, frame in zip(read_pages(outputs.pages), STACK, strict=True):
+    for page, frame in zip(open_pages(outputs.pages), STACK, strict=True):
         np.testing.assert_array_equal(page, frame)
 
 

@@ -34,6 +34,9 @@ def stand_in(folder: Path, name: str) -> dict[str, str]:
     return {"micrograph": name, "group": group, **paths, "fold": FOLDS[group]}
 
 
+LINEAGES = (".lineage", ".predict", ".summarise")
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory) -> TinyStudy:
     """Three small groups and the large one, all up to date."""
@@ -49,7 +52,7 @@ def large(tmp_path_factory) -> TinyStudy:
             path.mkdir(parents=True)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(lineage if path.suffix == ".lineage" else "", encoding="utf-8")
+            path.write_text(lineage if path.suffix in LINEAGES else "", encoding="utf-8")
     lines = [f"{group}\t{fold}" for group, fold in FOLDS.items()]
     (study.folder / "results/folds.tsv").write_text("\n".join(["group\tfold", *lines, ""]))
     study.run("--touch", "--forceall")

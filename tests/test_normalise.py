@@ -9,7 +9,7 @@ import normalise
 import tile
 from builders import problems_of, texture
 from tessera.classes import IGNORE
-from tessera.files import map_pages, read_page, read_table, write_pages, write_table
+from tessera.files import map_pages, open_page, read_table, write_pages, write_table
 from tessera.intensity import normalised
 from tessera.tiles import TileGrid
 
@@ -152,4 +152,31 @@ def test_scores_are_counted_on_the_micrographs_own_grid(shard):
         otsu = counts.loc[(name, "otsu-bright", "above")]
         assert otsu["tp"] + otsu["fn"] == right["tp"]
         assert otsu["tp"] > 0.8 * right["tp"]
-    assert read_page(folder / "fine.mask.tif", 0).shape == (2 * SIDE_PX, 2 * SIDE_PX)
+    assert open_page(folder / "fine.mask.tif", 0).shape == (2 * SIDE_PX, 2 * SIDE_PX)
+
+
+@pytest.mark.parametrize("of_group", [False, True])
+def test_each_channel_has_a_scale_of_its_own(shard, of_group):
+    folder, pages, _ = shard
+    second = [(page[::-1] // 3 + 9 * np.arange(page.shape[1])).astype(np.uint16) for page in pages]
+    known = read_table(folder / "raw.tsv")
+
+    def made(name, planes, n_channels, settings):
+        raw = normalise.Recorded(*(str(folder / f"{name}.{end}") for end in ("tif", "tsv")))
+        sized = zip(planes, np.repeat(SIZES_NM, n_channels), strict=True)
+        write_pages(raw.pages, sized, compressed=True)
+        write_table(raw.table, known.assign(page=known["page"] * n_channels))
+        outputs = tuple(str(folder / f"{name}.out.{end}") for end in ("tif", "tsv"))
+        references = {raw: known["micrograph"].tolist()} if of_group else {}
+        normalise.main(raw, outputs, SETTINGS | settings, references)
+        return map_pages(outputs[0], range(len(planes))), read_table(outputs[1])
+
+    both = [plane for pair in zip(pages, second, strict=True) for plane in pair]
+    found, table = made("both", both, 2, {"inputs": ["A", "B"]})
+    assert table["page"].tolist() == [0, 2, 4]
+    for at, (name, planes) in enumerate({"": pages, ".B": second}.items()):
+        alone, own = made(f"alone{at}", planes, 1, {})
+        for page, wanted in zip(found[at::2], alone, strict=True):
+            np.testing.assert_array_equal(page, wanted)
+        for column in ("low", "high", "mean", "deviation"):
+            assert table[f"{column}{name}"].tolist() == own[column].tolist()

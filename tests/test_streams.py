@@ -15,7 +15,7 @@ from PIL import Image
 
 from tessera import streams, strips
 from tessera.classes import palette
-from tessera.files import read_page, write_pages
+from tessera.files import open_page, write_pages
 from tessera.readers import read_micrograph
 from tessera.streams import StreamedPage, TileSink, windowed_pages
 
@@ -55,7 +55,7 @@ def test_what_is_sunk_comes_back(tmp_path, shape, n_classes):
 def test_a_mask_has_the_colours_of_its_classes(tmp_path):
     mask = np.arange(3, dtype=np.uint8).repeat(20)[:, None].repeat(30, axis=1)
     path = sunk(tmp_path / "a.mask.tif", mask, palette(3))
-    np.testing.assert_array_equal(read_page(path, 0), mask)
+    np.testing.assert_array_equal(open_page(path, 0), mask)
     with tifffile.TiffFile(path) as file:
         colours = file.pages[0].colormap[:, :3].T
     np.testing.assert_array_equal(colours, palette(3).astype(int) * 257)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest import Outputs, main
 from tessera import strips
 from tessera.digests import file_digest
-from tessera.files import open_page, open_pages, read_pages, write_pages
+from tessera.files import open_page, open_pages, write_pages
 from tessera.readers import UnreadableFile, read_micrograph
 from tessera.strips import LazyPage, mapped, spans
 
@@ -84,9 +84,8 @@ def test_lazy_pages_are_written_to_the_same_bytes(tmp_path, monkeypatch, n_bytes
     write_pages(tmp_path / "b.tif", ((lazy(of), 2.5) for of in pages), compressed)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
     monkeypatch.setattr(strips, "WHOLE_BYTES", 0)
-    for number, (opened, read) in enumerate(
-        zip(open_pages(tmp_path / "a.tif"), read_pages(tmp_path / "a.tif"), strict=True)
-    ):
+    for number, opened in enumerate(open_pages(tmp_path / "a.tif")):
+        read = tifffile.imread(tmp_path / "a.tif", key=number)
         assert isinstance(opened, LazyPage)
         np.testing.assert_array_equal(np.asarray(opened), read)
         np.testing.assert_array_equal(open_page(tmp_path / "a.tif", number)[1:3], read[1:3])

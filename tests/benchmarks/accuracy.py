@@ -33,7 +33,7 @@ from sklearn.metrics import confusion_matrix
 
 from tessera.classes import IGNORE
 from tessera.digests import code_version, digest
-from tessera.files import read_page
+from tessera.files import open_page
 from tessera.studies import Study
 
 sys.path.append(str(peers.PEERS))
@@ -160,7 +160,7 @@ def run_tessera(comparison: Comparison, minutes: float) -> tuple[list[np.ndarray
     test = test_shards(planned, fold)
     snakemake(comparison, said, [f"results/predictions/{shard}" for shard in test])
     masks = [
-        read_page(results / f"predictions/{shard}/{micrograph}.mask.tif", 0)
+        open_page(results / f"predictions/{shard}/{micrograph}.mask.tif", 0)
         for shard in test
         for micrograph in planned.rows_of(shard)["micrograph"]
     ]

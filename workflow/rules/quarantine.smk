@@ -2,7 +2,8 @@
 The rows that are left out of the study because a file of theirs is refused, with the reason.
 
 INPUTS:
-    the files that are refused, as far as they are there; ancient, because their content decides
+    none that Snakemake knows; the files that are refused, as far as they are there, held against their
+    digests: see ingest
 
 OUTPUTS:
     results/quarantine.tsv: one row a file, where the config says `ingest: {on_bad_file: quarantine}`
@@ -14,8 +15,6 @@ been read then, as `ingest` and `annotate` read it.
 if study.quarantines:
 
     rule quarantine:
-        input:
-            ancient(lambda wildcards: refusals.files(study)),
         output:
             report(
                 "results/quarantine.tsv",

@@ -102,7 +102,7 @@ def scales_of_group(
 
     def pages(channel: int) -> Iterator[Page]:
         for shard, row in rows:
-            page = open_page(shard.pages, row.page * len(names) + channel)
+            page = open_page(shard.pages, row.page + channel)
             try:
                 page, size_nm = brought(page, row.pixel_size_nm, common_nm)
                 page, _ = flattened(page, settings, size_nm)

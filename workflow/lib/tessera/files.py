@@ -115,19 +115,6 @@ def _tiles(page: Page) -> Iterator[np.ndarray]:
             yield rows[:, left : left + TILE_PX]
 
 
-def read_page(path: str | Path, page: int) -> np.ndarray:
-    """The (rows, columns) array of one page."""
-    with tifffile.TiffFile(path) as file:
-        return file.pages[page].asarray()
-
-
-def read_pages(path: str | Path) -> Iterator[np.ndarray]:
-    """The (rows, columns) arrays of all pages, one at a time."""
-    with tifffile.TiffFile(path) as file:
-        for page in file.pages:
-            yield page.asarray()
-
-
 def open_page(path: str | Path, page: int) -> Page:
     """One page, a large one lazily: its rows are read as they are asked for."""
     with tifffile.TiffFile(path) as file:

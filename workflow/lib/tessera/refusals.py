@@ -42,11 +42,6 @@ def raw_cells(study: Study) -> list[Cell]:
     return [(of["micrograph"], of["column"]) for of in listed(study) if of["file_sha256"]]
 
 
-def files(study: Study) -> list[str]:
-    """Paths of those files."""
-    return sorted({of["path"] for of in listed(study) if of["file_sha256"]})
-
-
 def content(study: Study) -> dict[str, list[str]]:
     """What the table of the quarantine holds, for its lineage."""
     return {
