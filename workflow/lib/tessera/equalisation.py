@@ -56,9 +56,7 @@ class Equalisation:
                     found += (mapped * (share * weight[:, None])).astype(np.float32)
             return np.floor(found, out=found)
 
-        # Eight bytes each of some numbers a pixel.
-        block = max(1, strip_rows(page) // 8)
-        return LazyPage(page.shape, np.float32, rows_of, block)
+        return LazyPage(page.shape, np.float32, rows_of, _rows_at_once(page))
 
 
 def equalisation(
@@ -102,7 +100,7 @@ def _histograms(page: Page, kernel: tuple[int, int], low: float, high: float) ->
     )
     first_bin = np.repeat(np.arange(number[1]) * BINS, kernel[1])
     counts = np.zeros((number[0], number[1] * BINS), int)
-    step = max(1, strip_rows(page) // 8)
+    step = _rows_at_once(page)
     for region, of_region in enumerate(counts):
         wanted = rows[region * kernel[0] : (region + 1) * kernel[0]]
         for start in range(0, kernel[0], step):
@@ -111,6 +109,11 @@ def _histograms(page: Page, kernel: tuple[int, int], low: float, high: float) ->
             bins = _bins(strip, low, high)[:, columns] + first_bin
             of_region += np.bincount(bins.ravel(), minlength=of_region.size)
     return counts.reshape(*number, BINS)
+
+
+def _rows_at_once(page: Page) -> int:
+    """Less than a strip: each of several numbers a pixel takes eight bytes."""
+    return max(1, strip_rows(page) // 8)
 
 
 def _bins(strip: np.ndarray, low: float, high: float) -> np.ndarray:

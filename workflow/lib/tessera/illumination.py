@@ -16,7 +16,7 @@ from numpy.polynomial.legendre import legvander
 from scipy.ndimage import gaussian_filter
 
 from tessera.methods import DIVIDE, GAUSSIAN, POLYNOMIAL, SUBTRACT
-from tessera.strips import LazyPage, Page, spans, strips
+from tessera.strips import LazyPage, Page, block_rows, spans, strips
 
 CELLS = 64
 """Cells a side, of a polynomial."""
@@ -74,7 +74,7 @@ class Surface:
             surface = self.at(page.shape, slice(top, end))
             return function(np.asarray(page[top:end], np.float64), surface).astype(np.float32)
 
-        return LazyPage(page.shape, np.float32, rows_of, getattr(page, "block_rows", 1))
+        return LazyPage(page.shape, np.float32, rows_of, block_rows(page))
 
     def _flattened(self, grey: np.ndarray, surface: np.ndarray) -> np.ndarray:
         if self.by == SUBTRACT:
