@@ -132,9 +132,8 @@ def calibration(micrographs: pd.DataFrame) -> list[tuple[bool, str, str]]:
     odd = list(odd_sizes(micrographs))
     if not odd:
         return []
-    named = [f"{name} ({size:.4g}{SPACE}nm, its group {of:.4g})" for name, size, of in odd[:NAMED]]
-    more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
-    return [(True, f"Pixel sizes to look at: {', '.join(named)}{more}.", MISTAKEN)]
+    named = [f"{name} ({size:.4g}{SPACE}nm, its group {of:.4g})" for name, size, of in odd]
+    return [(True, f"Pixel sizes to look at: {_first_of(named)}.", MISTAKEN)]
 
 
 def quarantine(files: pd.DataFrame, folds: pd.DataFrame) -> list[tuple[bool, str, str]]:
@@ -155,8 +154,7 @@ def quarantine(files: pd.DataFrame, folds: pd.DataFrame) -> list[tuple[bool, str
     lines = [(True, left_out, MEND)]
     gone = sorted(set(labelled["group"]) - set(folds["group"]))
     if gone:
-        named = f"{', '.join(gone[:NAMED])}{f' and {len(gone) - NAMED} more' * (len(gone) > NAMED)}"
-        headline = f"Of {several(len(gone), 'group')} nothing labelled is left: {named}."
+        headline = f"Of {several(len(gone), 'group')} nothing labelled is left: {_first_of(gone)}."
         lines.append((True, headline, "No network has learnt from it, and none is tested on it."))
     empty = sorted(set(labelled["fold"]) - set(folds["fold"]) - {""})
     if empty:
@@ -269,6 +267,12 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Names in words, the first of many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def several(count: int, noun: str) -> str:

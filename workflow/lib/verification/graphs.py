@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from verification.network_records import record, shards_seen
-from verification.records import Fault, Results, Unreadable, ids, read_table
+from verification.records import READ_BY, Fault, Results, Unreadable, ids, read_table
 
 SETTINGS_OF = {
     "normalise": {"plan.yaml"},
@@ -280,7 +280,7 @@ def _is_digest(column: str) -> bool:
 
 def raw_files_agree(results: Results) -> Iterator[Fault]:
     """The raw files that were read are those of the table of raw files, and it is of the sheet."""
-    for rule, folder, kind in (("ingest", "micrographs", "image"), ("annotate", "masks", "mask")):
+    for kind, (rule, folder) in READ_BY.items():
         for shard in results.shards_of(rule):
             path = f"{folder}/{shard}.tsv"
             yield from ((path, what) for what in _read_otherwise(results, path, kind))
@@ -288,7 +288,7 @@ def raw_files_agree(results: Results) -> Iterator[Fault]:
     for row in read_table(results.folder, "study/micrographs.tsv").to_dict("records"):
         meant = {"use": row.get("use", "").strip() or "cv"}
         meant |= {"group": row["group"].strip()} if is_grouped and "group" in row else {}
-        for kind in ("image", "mask"):  # stacks have none: their frames have other names
+        for kind in READ_BY:  # stacks have none: their frames have other names
             for of in results.raw_of.get((kind, row["micrograph"].strip()), {}).values():
                 for column, cell in meant.items():
                     if getattr(of, column) != cell:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from verification.records import SHEET, Fault, Results, digests, read_table
+from verification.records import READ_BY, SHEET, Fault, Results, digests, read_table
 
-READ_BY = {"image": ("ingest", "micrographs"), "mask": ("annotate", "masks")}
-"""Rule that reads the files of a column, and the folder of its tables."""
 QUARANTINE = "quarantine.tsv"
 
 

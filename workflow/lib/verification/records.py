@@ -18,6 +18,8 @@ MANIFEST, CRATE, SUMS = "manifest.tsv", "ro-crate-metadata.json", "SHA256SUMS"
 RAW = "study/raw.tsv"
 SHEET = "study/micrographs.tsv"
 COLUMNS = ["path", "sha256", "bytes", "rule", "inputs", "params", "code"]
+READ_BY = {"image": ("ingest", "micrographs"), "mask": ("annotate", "masks")}
+"""Rule that reads the raw files of a kind, and the folder of its tables."""
 
 Fault = tuple[str, str]
 """What does not hold: a path below the folder of results, and what is wrong with it."""
