@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tessera.folding import folded, ready
+from tessera.folding import RectifiedConv2d, folded, ready, rectified
 from tessera.networks import NAMES
 from tessera.stitching import check_local
 from trained_networks import trained_like
@@ -76,6 +76,39 @@ def test_pairs_are_found_within_any_block_and_others_are_left():
     assert {norm.running_var.dtype for norm in norms_of(ready(network, "cpu", "bf16"))} == {
         torch.float32
     }
+
+
+def relus_of(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.ReLU)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_relu_taken_along_changes_no_bit(name, precision):
+    if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("no arithmetic of 16 bits here")
+    network = trained_like(name, levels=3, n_inputs=2)
+    number = torch.bfloat16 if precision == "bf16" else torch.float32
+    # Large enough for oneDNN, which nn.Conv2d does not take for a few pixels in fp32.
+    images = torch.randn(1, 2, 136, 120, generator=torch.Generator().manual_seed(0)).to(number)
+    images = images.contiguous(memory_format=torch.channels_last)
+    apart = folded(network).to(memory_format=torch.channels_last).to(number)
+    found = ready(network, "cpu", precision)
+    with torch.inference_mode():
+        assert torch.equal(found(images), apart(images))
+    assert relus_of(apart)
+    assert not relus_of(found)
+    assert found.state_dict().keys() == apart.state_dict().keys()
+    check_local(found)
+
+
+def test_relu_is_taken_along_only_where_it_follows_and_onednn_computes():
+    alone = nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2), nn.ReLU())
+    wide = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU()).double()
+    mirrored = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), nn.ReLU())
+    for network in (alone, wide, mirrored):
+        assert len(relus_of(rectified(network))) == 1
+        assert not any(isinstance(layer, RectifiedConv2d) for layer in network.modules())
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,29 @@
-"""Networks as they predict: batch norm folded into convolutions, in one type and layout.
+"""Networks as they predict: batch norm and ReLU folded into convolutions, in one type and layout.
 
 In evaluation mode batch norm multiplies and shifts each channel by fixed numbers, and so does the
 convolution before it: both are one convolution. Its zeros outside the micrograph stay zeros, since
-they enter before either, so folding changes nothing but the rounding.
+they enter before either, so folding changes nothing but the rounding. A ReLU after it is taken as
+the numbers of the convolution are written, which changes nothing at all.
 """
 
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
+
+
+class RectifiedConv2d(nn.Conv2d):
+    """A convolution and the ReLU after it in one pass over memory, to the same bits (oneDNN)."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the features, shape (n, channels, h, w), none below 0."""
+        geometry = (self.padding, self.stride, self.dilation, self.groups)
+        return torch.ops.mkldnn._convolution_pointwise(
+            images, self.weight, self.bias, *geometry, "relu", [], ""
+        )
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -65,6 +78,36 @@ def _merged(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return merged
 
 
+def rectified(network: nn.Module) -> nn.Module:
+    """Make each convolution that a ReLU follows a `RectifiedConv2d`, in place where oneDNN has it.
+
+    That is on a CPU, for numbers of 32 bits, or 16 where the processor multiplies those. Pairs are
+    found in every `nn.Sequential`, whether or not a batch norm between them has been folded.
+    """
+    for sequence in list(network.modules()):
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        rest = [place for place, layer in enumerate(sequence) if type(layer) is not nn.Identity]
+        for place, after in pairwise(rest):
+            layer, following = sequence[place], sequence[after]
+            if type(layer) is nn.Conv2d and isinstance(following, nn.ReLU) and _is_of_onednn(layer):
+                # Its weights, their names and their layout stay.
+                layer.__class__ = RectifiedConv2d
+                sequence[after] = nn.Identity().eval()
+    return network
+
+
+def _is_of_onednn(layer: nn.Conv2d) -> bool:
+    """Whether a convolution is computed by oneDNN, which can take a ReLU along."""
+    known = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    if not (known and plain and layer.weight.device.type == "cpu"):
+        return False
+    if layer.weight.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return layer.weight.dtype == torch.float32
+
+
 def ready(network: nn.Module, device: str = "cpu", precision: str = "fp32") -> nn.Module:
     """Return a copy that predicts fastest: folded, on its device, channels last, in its precision.
 
@@ -84,4 +127,4 @@ def ready(network: nn.Module, device: str = "cpu", precision: str = "fp32") -> n
         for layer in copied.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.float()
-    return copied
+    return rectified(copied)
