@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from tessera.pixel_sizes import AUTO
 from tessera.planning import (
-    FEWEST_STEPS,
     MOST_LEVELS,
-    MOST_STEPS,
     SMALLEST_BATCH,
     SMALLEST_TILE_PX,
+    STEPS,
     Surroundings,
     decide,
     memory_mb,
@@ -64,7 +63,7 @@ def test_micrographs_of_512_px_get_what_was_measured_on_them():
     assert values["size_px"] == 192
     assert values["stride_px"] == 96
     assert values["jitter_px"] == 48
-    assert values["batch"] == 16
+    assert values["batch"] == 8
     assert values["channels"] == [16, 32, 64, 128, 256]
     assert values["loss"] == {"cross_entropy": 1.0, "bce": 0.0, "dice": 1.0, "focal": 0.0}
     assert values["class_weights"] == "none"
@@ -75,7 +74,7 @@ def test_large_structures_get_larger_tiles_and_more_levels():
     values = planned(survey(shape=(4096, 4096), classes=wide))
     assert values["size_px"] > 192
     assert len(values["channels"]) > 5
-    assert values["batch"] < 16
+    assert values["batch"] < 8
 
 
 @pytest.mark.parametrize(("side", "size"), [(80, 64), (200, 96), (300, 144)])
@@ -96,11 +95,12 @@ def test_less_memory_means_a_smaller_batch_then_smaller_tiles():
 
 
 def test_big_data_get_fewer_epochs_and_small_data_more():
+    fewest, most = STEPS["cpu"]
     few, usual, many = (planned(survey(number=number))["epochs"] for number in (2, 10, 1000))
     assert few > usual > many
     for number, epochs in ((2, few), (10, usual), (1000, many)):
         tiles = 0.75 * survey(number=number).tiles_used(192, 96, 0.25)
-        assert 0.9 * FEWEST_STEPS <= epochs * tiles / 16 <= 1.1 * MOST_STEPS
+        assert 0.9 * fewest <= epochs * tiles / 8 <= 1.1 * most
 
 
 def test_rare_classes_are_weighted_where_nothing_else_counts_them():
@@ -264,7 +264,7 @@ def test_planning_again_keeps_the_lineage_of_what_comes_out_the_same():
         ("", "it holds no values"),
         ("tile: {size_px: 64", "it is no YAML"),
         ("tile: {size_px: 64}", r"it does not say normalise.pixel_size_nm, tile.stride_px, t"),
-        (text().replace("  batch: 16", "  batch: auto"), "it does not say train.batch"),
+        (text().replace("  batch: 8", "  batch: auto"), "it does not say train.batch"),
         (text().replace("prospect of tile", "[]"), "made.tile: no digest by a digest"),
     ],
 )

@@ -1,10 +1,11 @@
-"""The recipe of training, part by part: what each gains on a fold, for the same number of steps.
+"""The recipe of training, part by part: what each gains on a fold, for the same number of tiles.
 
     python tests/benchmarks/recipe.py --sheet superalloy/micrographs.tsv \\
         --study config/studies/superalloy.yaml --steps 600 --seeds 0 1 2
 
 Every network learns from the same tiles, cut by the workflow, and is scored on the micrographs that
-the fold holds out. `--normalise` gives all of them other grey levels. Parts that were tried and not
+the fold holds out; in batches of another size it takes so many steps that it sees as many tiles in
+all. `--normalise` gives all of them other grey levels. Parts that were tried and not
 kept live here and nowhere else. Rows that the table has already are not run again. A process takes
 one core; several may share the work by seed.
 """
@@ -79,6 +80,8 @@ class Part:
         Cut larger tiles, turned and scaled at random, some blurred, coarse, of another gamma.
     rare_share : float
         Of the tiles drawn, those that hold the rarest class.
+    work : float
+        Steps for each one of what is planned.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class Part:
     lossy: Callable[[nn.Module], nn.Module] = lambda loss: loss
     warped: bool = False
     rare_share: float = 0.0
+    work: float = 1.0
 
 
 # -------------------------------------------------------------------------------- the networks
@@ -230,9 +234,11 @@ WITHOUT = {"dihedral": True, "contrast": 0.0, "brightness": 0.0, "noise": 0.0}
 def parts_of(recipe: Recipe) -> dict[str, Part]:
     """Everything that is tried, by name."""
     loss = dict.fromkeys(recipe.loss, 0.0)
-    channels = list(recipe.channels)
+    channels, batch = list(recipe.channels), recipe.batch
     return {
         KEPT: Part(),
+        "twice the batch, half the steps": Part({"batch": 2 * batch}, work=0.5),
+        "half the batch, twice the steps": Part({"batch": batch // 2}, work=2.0),
         "class weights, root of inverse": Part({"class_weights": "sqrt-inverse"}),
         "cross-entropy alone": Part({"loss": loss | {"cross_entropy": 1.0}}),
         "focal and Dice": Part({"loss": loss | {"focal": 1.0, "dice": 1.0}}),
@@ -269,7 +275,7 @@ def averaging(network: nn.Module, average: nn.Module) -> Callable[[int, torch.Te
 def trained(name: str, recipe: Recipe, run: Run, study: Study, work: Path, n_steps: int):
     """Networks trained for the steps, by the name of their rows; and the seconds it took."""
     part = parts_of(recipe)[name]
-    recipe = replace(recipe, **part.said)
+    recipe, n_steps = replace(recipe, **part.said), round(part.work * n_steps)
     names = study.training_shards(run.fold)
     folders = ("normalised", "tiles", "tiles")
     suffixes = ("tif", "tif", "parquet")

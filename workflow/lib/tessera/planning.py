@@ -16,13 +16,14 @@ from tessera.pixel_sizes import AUTO, KEEP
 from tessera.plans import BLOCKS, OPEN, STATED, Decision, Decisions
 from tessera.surveys import Survey
 
-# Measured on SEM micrographs of 512 px (4 folds): tiles of 192 px in batches of 16 with five levels
-# beat larger tiles in smaller batches, for the same time.
+# Measured on SEM micrographs of 512 px (4 folds): tiles of 192 px with five levels beat larger ones
+# in smaller batches, for the same time. On a CPU batches of 8 beat those of 16 for the same time
+# (docs/recipe.md); a GPU is not filled by so few.
 TILE_PX = 192
 LARGEST_TILE_PX = 384
 SMALLEST_TILE_PX = 64
-PIXELS_A_BATCH = 16 * TILE_PX**2
-LARGEST_BATCH = 32
+PIXELS_A_BATCH = {"cpu": 8 * TILE_PX**2, "cuda": 16 * TILE_PX**2}
+USUAL_BATCH = (4, 32)  # bounds where memory is no matter
 SMALLEST_BATCH = 2  # batch normalisation needs something to average over
 TILES_ACROSS = 2  # of the shorter side: one tile would show an epoch the same cut again and again
 STRUCTURES_A_TILE = 1.5  # a structure, and half as much again of what surrounds it
@@ -33,7 +34,7 @@ MOST_LEVELS = 6
 FIRST_CHANNELS = {"cpu": 16, "cuda": 32}  # a GPU has arithmetic to spare
 LARGEST_CHANNELS = 512
 EPOCHS = 60
-FEWEST_STEPS, MOST_STEPS = 800, 3000
+STEPS = {"cpu": (1600, 6000), "cuda": (800, 3000)}  # fewest and most: about as much work
 BALANCED = 1.5  # ratio of the most to the least frequent class below which weights change nothing
 LOSS = {"cross_entropy": 1.0, "bce": 0.0, "dice": 1.0, "focal": 0.0}
 SHARE_OF_MEMORY = 0.6  # the rest is for the system, the micrographs, and for errors of the estimate
@@ -200,12 +201,14 @@ def _fit(found: Decisions, given: Mapping[str, Any], survey: Survey, around: Sur
     def needed(size, batch):
         return memory_mb(size, channels, batch, around.precision, n_inputs=n_inputs)
 
-    wanted = max(SMALLEST_BATCH, min(LARGEST_BATCH, round(PIXELS_A_BATCH / size**2)))
+    pixels = PIXELS_A_BATCH[around.device]
+    least, largest = USUAL_BATCH
+    wanted = max(least, min(largest, round(pixels / size**2)))
     batch, why = given.get("batch", wanted), ""
     if "batch" not in given:
         while batch > SMALLEST_BATCH and needed(size, batch) > room:
             batch = max(SMALLEST_BATCH, batch // 2)
-        why = f"About {PIXELS_A_BATCH / 1e6:.2g} megapixels a step."
+        why = f"About {pixels / 1e6:.2g} megapixels a step."
     stride = 2 ** (len(channels) - 1)
     if not {"size_px", "size_nm"} & given.keys():
         smaller = size
@@ -230,17 +233,18 @@ def _epochs(survey: Survey, found: Decisions, around: Surroundings) -> Decision:
     if around.n_folds > 1:
         tiles *= 1 - 1 / around.n_folds
     tiles = max(1.0, tiles)
-    steps = min(MOST_STEPS, max(FEWEST_STEPS, EPOCHS * tiles / batch))
+    fewest, most = STEPS[around.device]
+    steps = min(most, max(fewest, EPOCHS * tiles / batch))
     epochs = _two_digits(steps * batch / tiles)
     planned = math.ceil(epochs * tiles / batch)
     usual = EPOCHS * tiles / batch
     why = f"About {planned} steps a fold, of about {tiles:.0f} tiles: "
-    if usual < FEWEST_STEPS:
-        why += f"{EPOCHS} passes would be fewer than {FEWEST_STEPS} steps."
-    elif usual > MOST_STEPS:
-        why += f"{EPOCHS} passes would be more than {MOST_STEPS} steps."
+    if usual < fewest:
+        why += f"{EPOCHS} passes would be fewer than {fewest} steps."
+    elif usual > most:
+        why += f"{EPOCHS} passes would be more than {most} steps."
     else:
-        why += f"{EPOCHS} passes, which makes {FEWEST_STEPS} to {MOST_STEPS} steps."
+        why += f"{EPOCHS} passes, which makes {fewest} to {most} steps."
     why += " Passes stay as data grow, so steps grow with them."
     return Decision(epochs, why)
 
