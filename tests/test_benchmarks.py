@@ -183,3 +183,30 @@ def test_what_is_unknown_is_refused(capsys):
     with pytest.raises(SystemExit):
         bench.main(["speed"])
     assert "training, stitching, memory, leaks, scale" in capsys.readouterr().err
+
+
+def test_the_docs_show_the_rows_of_the_recipe(monkeypatch):
+    root = Path(__file__).parents[1]
+    monkeypatch.syspath_prepend(root / "tests" / "benchmarks")
+    import recipe
+
+    rows = recipe.read_rows(root / "docs" / "recipe.tsv", recipe.COLUMNS)
+    shown = (root / "docs" / "recipe.md").read_text(encoding="utf-8")
+    assert not rows.duplicated(recipe.KEY).any()
+    assert recipe.markdown(rows) in shown
+
+
+def test_a_gain_is_over_what_is_kept_with_the_same_seed(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent / "benchmarks")
+    import recipe
+
+    known = {"dataset": "some/sheet", "fold": "0", "steps": 9}
+    found = [("tried", 0, 0.75), ("as planned", 0, 0.5), ("as planned", 1, 0.7), ("tried", 1, 0.6)]
+    found.append(("tried", 2, 0.1))
+    rows = [{**known, "part": part, "seed": seed, "mean_iou": iou} for part, seed, iou in found]
+    lines = recipe.markdown(pd.DataFrame(rows)).splitlines()
+    assert lines[0] == "| part | some, fold 0, 9 steps |"
+    assert lines[2:] == [
+        "| as planned | 0.6000 (0.5000 to 0.7000, 2 seeds) |",
+        "| tried | +0.0750 (-0.1000 to +0.2500, 2 seeds) |",
+    ]

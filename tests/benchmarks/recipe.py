@@ -336,16 +336,32 @@ def mask_of(network: nn.Module, page: np.ndarray, symmetries: int) -> np.ndarray
     return mask
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each part's gain over what is kept, with the spread."""
-    key = ["dataset", "fold", "steps", "seed"]
-    figures = ["mean_iou", "pooled_iou", "mean_dice"]
-    kept = table.loc[table["part"] == KEPT, key + figures]
-    gains = table.merge(kept, on=key, suffixes=("", "_kept"))
-    for figure in figures:
-        gains[figure] -= gains.pop(f"{figure}_kept")
-    by = gains.groupby(["dataset", "fold", "steps", "part"], sort=False)[figures]
-    return by.agg(["mean", "min", "max", "count"])
+def markdown(table: pd.DataFrame) -> str:
+    """The rows as a table: mean IoU of what is kept, and what each part adds to it.
+
+    Of every seed that has both: the mean, the least and the most, and how many seeds.
+    """
+    key = ["dataset", "fold", "steps"]
+    seeds = [*key, "seed"]
+    kept = table.loc[table["part"] == KEPT, [*seeds, "mean_iou"]]
+    both = table.merge(kept, on=seeds, suffixes=("", "_kept"))
+    both["gain"] = both["mean_iou"] - both["mean_iou_kept"].where(both["part"] != KEPT, 0)
+    known = both.groupby([*key, "part"])["gain"].agg(["mean", "min", "max", "count"])
+    studies = list(dict.fromkeys(both[key].itertuples(index=False, name=None)))
+    parts = list(dict.fromkeys(both["part"]))
+    heads = [f"{Path(name).parts[0]}, fold {fold}, {steps} steps" for name, fold, steps in studies]
+    lines = [["part", *heads], ["---"] * (1 + len(heads))]
+    for part in sorted(parts, key=lambda part: (part != KEPT, KEPT not in part, part)):
+        places = [(*study, part) for study in studies]
+        cells = [_cell(known.loc[place], part) if place in known.index else "" for place in places]
+        lines.append([part, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(found: pd.Series, part: str) -> str:
+    sign = "" if part == KEPT else "+"
+    mean, low, high = (f"{found[name]:{sign}.4f}" for name in ("mean", "min", "max"))
+    return mean if found["count"] == 1 else f"{mean} ({low} to {high}, {found['count']:.0f} seeds)"
 
 
 def main() -> None:
@@ -358,15 +374,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", help="names; all by default")
     parser.add_argument("--normalise", choices=GREY, default="z-score")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "recipe.tsv")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "recipe.tsv")
     said = parser.parse_args()
     prepare_process(1)
-    sheet, out = find_sheet(said.sheet), said.out.resolve()
+    sheet, out, scratch = find_sheet(said.sheet), said.out.resolve(), ROOT / "bench"
     grey = "" if said.normalise == "z-score" else f" ({said.normalise})"
-    work = out.parent / "recipe" / sheet.parent.name / f"{sheet.stem}{grey}"
+    work = scratch / "recipe" / sheet.parent.name / f"{sheet.stem}{grey}"
     study = read_study(sheet, said.study.resolve(), work)
     fold = said.fold or study.fold_names[0]
-    comparison = Comparison(study, said.study.resolve(), fold, 1, work, out.parent / "logs")
+    comparison = Comparison(study, said.study.resolve(), fold, 1, work, scratch / "logs")
     prepare(comparison, GREY[said.normalise])
     planned = Plan.parse((work / "results/plan.yaml").read_text(encoding="utf-8"))
     recipe = recipe_of({step: study.settings(step, planned) for step in ("tile", "train")})
@@ -381,7 +397,7 @@ def main() -> None:
             rows = rows[COLUMNS]
             append_rows(out, rows)
             print(rows.to_string(index=False, header=False), flush=True)
-    print(summary(read_rows(out, COLUMNS)).to_string())
+    print(markdown(read_rows(out, COLUMNS)), end="")
 
 
 def prepare(comparison: Comparison, grey: Mapping[str, Any]) -> None:
