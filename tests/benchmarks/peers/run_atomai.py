@@ -1,8 +1,9 @@
 """Train atomai's Segmentor for a given time and predict: its U-Net, loss, optimiser, batches.
 
-As its documentation shows: crops cut by its own function, weights averaged over the last cycles,
-all else by default. A cycle is one batch of 32 crops. Its predictor scales what it is given from 0
-to 1 together, so the training micrographs are scaled one by one, and one is predicted a call.
+As its documentation shows: crops cut by its own function, weights averaged over the last 30 cycles
+of 300 or more, all else by default. Over most of a shorter training the mean would be no network. A
+cycle is one batch of 32 crops. Its predictor scales what it is given from 0 to 1 together, so the
+training micrographs are scaled one by one, and one is predicted a call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CROP_PX = 256
 CROPS = 800
 """In all; atomai sets 15 % of them apart, and needs a whole batch of these."""
 TIMED_CYCLES = 4
-AVERAGED_CYCLES = 30
+CYCLES_TO_AVERAGE = 300
 STRIDE_PX = 8
 
 
@@ -65,8 +66,7 @@ def fitted(task: Task, pair: tuple[np.ndarray, np.ndarray], cycles: int):
 
     times: list[float] = []
     model = Timed("Unet", nb_classes=task.n_classes if task.n_classes > 2 else 1)
-    # It averages the weights of the last 30 cycles, and fails if there are fewer.
-    options = {"swa": cycles >= AVERAGED_CYCLES, "plot_training_history": False}
+    options = {"swa": cycles >= CYCLES_TO_AVERAGE, "plot_training_history": False}
     model.fit(*pair, training_cycles=cycles, filename=str(task.folder / "model"), **options)
     return model, times
 
