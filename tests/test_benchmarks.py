@@ -1,5 +1,6 @@
 """The benchmarks: what the table says of figures, that workers answer, that the tiny sizes work."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -185,21 +186,22 @@ def test_what_is_unknown_is_refused(capsys):
     assert "training, stitching, memory, leaks, scale" in capsys.readouterr().err
 
 
-def test_the_docs_show_the_rows_of_the_recipe(monkeypatch):
-    root = Path(__file__).parents[1]
-    monkeypatch.syspath_prepend(root / "tests" / "benchmarks")
-    import recipe
+@pytest.fixture
+def recipe(monkeypatch):
+    """The module, which is run as a script and imports its neighbours as one."""
+    monkeypatch.syspath_prepend(Path(__file__).parent / "benchmarks")
+    return importlib.import_module("recipe")
 
-    rows = recipe.read_rows(root / "docs" / "recipe.tsv", recipe.COLUMNS)
-    shown = (root / "docs" / "recipe.md").read_text(encoding="utf-8")
+
+def test_the_docs_show_the_rows_of_the_recipe(recipe):
+    docs = Path(__file__).parents[1] / "docs"
+    rows = recipe.read_rows(docs / "recipe.tsv", recipe.COLUMNS)
+    shown = (docs / "recipe.md").read_text(encoding="utf-8")
     assert not rows.duplicated(recipe.KEY).any()
     assert recipe.markdown(rows) in shown
 
 
-def test_a_gain_is_over_what_is_kept_with_the_same_seed(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent / "benchmarks")
-    import recipe
-
+def test_a_gain_is_over_what_is_kept_with_the_same_seed(recipe):
     known = {"dataset": "some/sheet", "fold": "0", "steps": 9}
     found = [("tried", 0, 0.75), ("as planned", 0, 0.5), ("as planned", 1, 0.7), ("tried", 1, 0.6)]
     found.append(("tried", 2, 0.1))

@@ -5,9 +5,9 @@
 
 Every network learns from the same tiles, cut by the workflow, and is scored on the micrographs that
 the fold holds out; in batches of another size it takes so many steps that it sees as many tiles in
-all. `--normalise` gives all of them other grey levels. Parts that were tried and not
-kept live here and nowhere else. Rows that the table has already are not run again. A process takes
-one core; several may share the work by seed.
+all. `--normalise` gives all of them other grey levels. Parts that were tried and not kept live here
+and nowhere else. Rows that the table has already are not run again. A process takes one core;
+several may share the work by seed.
 """
 
 from __future__ import annotations
@@ -80,8 +80,6 @@ class Part:
         Cut larger tiles, turned and scaled at random, some blurred, coarse, of another gamma.
     rare_share : float
         Of the tiles drawn, those that hold the rarest class.
-    work : float
-        Steps for each one of what is planned.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -89,7 +87,6 @@ class Part:
     lossy: Callable[[nn.Module], nn.Module] = lambda loss: loss
     warped: bool = False
     rare_share: float = 0.0
-    work: float = 1.0
 
 
 # -------------------------------------------------------------------------------- the networks
@@ -237,8 +234,8 @@ def parts_of(recipe: Recipe) -> dict[str, Part]:
     channels, batch = list(recipe.channels), recipe.batch
     return {
         KEPT: Part(),
-        "twice the batch, half the steps": Part({"batch": 2 * batch}, work=0.5),
-        "half the batch, twice the steps": Part({"batch": batch // 2}, work=2.0),
+        "twice the batch, half the steps": Part({"batch": 2 * batch}),
+        "half the batch, twice the steps": Part({"batch": batch // 2}),
         "class weights, root of inverse": Part({"class_weights": "sqrt-inverse"}),
         "cross-entropy alone": Part({"loss": loss | {"cross_entropy": 1.0}}),
         "focal and Dice": Part({"loss": loss | {"focal": 1.0, "dice": 1.0}}),
@@ -275,7 +272,9 @@ def averaging(network: nn.Module, average: nn.Module) -> Callable[[int, torch.Te
 def trained(name: str, recipe: Recipe, run: Run, study: Study, work: Path, n_steps: int):
     """Networks trained for the steps, by the name of their rows; and the seconds it took."""
     part = parts_of(recipe)[name]
-    recipe, n_steps = replace(recipe, **part.said), round(part.work * n_steps)
+    n_tiles = n_steps * recipe.batch
+    recipe = replace(recipe, **part.said)
+    n_steps = round(n_tiles / recipe.batch)
     names = study.training_shards(run.fold)
     folders = ("normalised", "tiles", "tiles")
     suffixes = ("tif", "tif", "parquet")

@@ -44,9 +44,7 @@ def folded(network: nn.Module) -> nn.Module:
     Identity()
     """
     network = copy.deepcopy(network)
-    for sequence in list(network.modules()):
-        if not isinstance(sequence, nn.Sequential):
-            continue
+    for sequence in _sequences(network):
         for position in range(len(sequence) - 1):
             layer, norm = sequence[position], sequence[position + 1]
             if type(layer) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
@@ -54,6 +52,11 @@ def folded(network: nn.Module) -> nn.Module:
                 # In its place, not removed: names of layers and weights stay as they were.
                 sequence[position + 1] = nn.Identity().eval()
     return network
+
+
+def _sequences(network: nn.Module) -> list[nn.Sequential]:
+    """Every `nn.Sequential` in a network, as it is before any of them is changed."""
+    return [module for module in network.modules() if isinstance(module, nn.Sequential)]
 
 
 @torch.no_grad()
@@ -84,9 +87,7 @@ def rectified(network: nn.Module) -> nn.Module:
     That is on a CPU, for numbers of 32 bits, or 16 where the processor multiplies those. Pairs are
     found in every `nn.Sequential`, whether or not a batch norm between them has been folded.
     """
-    for sequence in list(network.modules()):
-        if not isinstance(sequence, nn.Sequential):
-            continue
+    for sequence in _sequences(network):
         rest = [place for place, layer in enumerate(sequence) if type(layer) is not nn.Identity]
         for place, after in pairwise(rest):
             layer, following = sequence[place], sequence[after]
