@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import bench, gigapixel, leaks, memory, ours, samples, scale, stitching, training
 from benchmarks.measuring import Comparison, Job, Options, Target, measured, once, printed, table
@@ -199,6 +200,23 @@ def test_the_docs_show_the_rows_of_the_recipe(recipe):
     shown = (docs / "recipe.md").read_text(encoding="utf-8")
     assert not rows.duplicated(recipe.KEY).any()
     assert recipe.markdown(rows) in shown
+
+
+def test_every_part_of_the_recipe_learns(recipe, tmp_path):
+    planned = training.planned_recipe([4, 8], batch=2, tile_px=32)
+    files = samples.shard(tmp_path, 1, (96, 96), planned.size_px)
+    run, n_classes = recipe.Run(0, "0", "cpu", "fp32", 1, ""), len(planned.classes)
+    learnt = {}
+    for name in recipe.parts_of(planned):
+        networks, _ = recipe.trained(name, planned, run, [tuple(files)], 2)
+        learnt |= networks
+    assert set(learnt) == {*recipe.parts_of(planned), recipe.AVERAGED}
+    image = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        logits = {name: network.eval()(image) for name, network in learnt.items()}
+    assert {found.shape for found in logits.values()} == {(1, n_classes, 32, 32)}
+    kept = logits.pop(recipe.KEPT)
+    assert not any(torch.equal(found, kept) for found in logits.values())
 
 
 def test_a_gain_is_over_what_is_kept_with_the_same_seed(recipe):

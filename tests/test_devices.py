@@ -16,6 +16,7 @@ from tessera.devices import (
     keep_freed_memory,
     lock_folder,
     own_gpus,
+    processor_name,
     reproducible,
     resolve_device,
     resolve_precision,
@@ -44,6 +45,16 @@ def test_precision_is_bf16_only_where_it_is_native(monkeypatch):
         assert resolve_precision("bf16", "cpu") == "bf16"
     with pytest.raises(ValueError, match="'fp16' is none of"):
         resolve_precision("fp16", "cpu")
+
+
+def test_processors_that_multiply_otherwise_have_other_names(monkeypatch):
+    kinds = {"amx_bf16": True, "avx512_bf16": True}, {"avx512_bf16": True}, {"amx_bf16": False}
+    names = set()
+    for found in kinds:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        names.add(processor_name("cpu"))
+    vectors = torch.backends.cpu.get_cpu_capability()
+    assert names == {vectors, f"{vectors} avx512_bf16", f"{vectors} avx512_bf16 amx_bf16"}
 
 
 def test_tf32_is_for_gpus():

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import gigapixel, leaks, memory, scale, stitching, training
 from benchmarks.measuring import ROOT, Comparison, Options, Target, printed, table
-from tessera.devices import resolve_precision
+from tessera.devices import processor_name, resolve_precision
 from tessera.files import written_atomically
 
 MEASURED = {
@@ -75,9 +75,10 @@ def with_earlier(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def stamped(rows: Sequence[Comparison], threads: int) -> pd.DataFrame:
-    """The table of rows, with when and on how many threads they were measured."""
+    """The table of rows, with when and on what they were measured."""
     now = datetime.now(UTC).isoformat(timespec="minutes")
-    return table(rows).assign(threads=threads, torch=torch.__version__, measured=now)
+    machine = {"processor": processor_name("cpu"), "threads": threads, "torch": torch.__version__}
+    return table(rows).assign(**machine, measured=now)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -111,9 +112,8 @@ def main(arguments: Sequence[str]) -> None:
     shown = with_earlier(stamped(rows, said.threads), said.output)
     with written_atomically(said.output) as temporary:
         shown.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
-    print(printed(shown.drop(columns=["threads", "torch"])))
-    machine = torch.backends.cpu.get_cpu_capability(), resolve_precision("auto", "cpu")
-    kind = "{}, precision auto: {}".format(*machine)
+    print(printed(shown.drop(columns=["processor", "threads", "torch"])))
+    kind = f"{processor_name('cpu')}, precision auto: {resolve_precision('auto', 'cpu')}"
     print(f"\n{said.threads} threads, PyTorch {torch.__version__}, {kind}")
     print(f"{said.output} has it as TSV; tests/benchmarks/README.md says how to read it.")
 

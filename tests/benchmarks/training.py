@@ -119,7 +119,7 @@ def tessera_loop(
     from tessera.networks import Architecture, build
 
     script.prepare_process(torch.get_num_threads())
-    recipe = _recipe(channels, batch, tile_px)
+    recipe = planned_recipe(channels, batch, tile_px)
     precision = resolve_precision(recipe.precision, "cpu")
     run = script.Run(0, "0", "cpu", precision, torch.get_num_threads(), "")
     batches, shares = script.training_tiles([tuple(files)], recipe, run.seed)
@@ -185,7 +185,7 @@ class _Clock:
         return waited_for
 
 
-def _recipe(channels: list[int], batch: int, tile_px: int) -> Any:
+def planned_recipe(channels: list[int], batch: int, tile_px: int) -> Any:
     """The config's recipe, with what it leaves to the plan stated."""
     import train as script
 
@@ -217,7 +217,7 @@ def tutorial_loop(
     import train as script
     from tessera.networks import Architecture, build
 
-    batches, _ = script.training_tiles([tuple(files)], _recipe(channels, batch, tile_px), 0)
+    batches, _ = script.training_tiles([tuple(files)], planned_recipe(channels, batch, tile_px), 0)
     parts = [batches.at(step) for step in range(batches.n_steps(1))]
     images, codes = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     dataset = TensorDataset(images, codes.long())

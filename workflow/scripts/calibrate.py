@@ -12,7 +12,13 @@ import torch
 from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
 from tessera.calibration import MOST_STEPS, Calibration, is_enough, median_step
-from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
+from tessera.devices import (
+    keep_freed_memory,
+    own_gpus,
+    processor_name,
+    resolve_device,
+    resolve_precision,
+)
 from tessera.files import write_text
 from tessera.logs import LOG, logged_to
 from tessera.losses import SegmentationLoss
@@ -46,9 +52,8 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
     settings = settings | {"batch": -(-settings["batch"] // devices)}
     with own_gpus(device):
         moments = timed(settings, device)
-        cuda = device == "cuda"
-        gpu_mb = torch.cuda.max_memory_reserved() / 1e6 if cuda else 0
-        name = torch.cuda.get_device_name() if cuda else torch.backends.cpu.get_cpu_capability()
+        gpu_mb = torch.cuda.max_memory_reserved() / 1e6 if device == "cuda" else 0
+        processor = processor_name(device)
     seconds, n_steps = median_step(moments)
     calibration = Calibration(
         seconds_a_step=round(seconds, 4),
@@ -57,7 +62,7 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
         memory_mb=devices * peak_memory_mb(),
         gpu_memory_mb=round(gpu_mb),
         device=device,
-        processor=name,
+        processor=processor,
         precision=resolve_precision(settings["precision"], device),
         threads=threads,
         devices=devices,

@@ -16,7 +16,13 @@ import torch
 from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
 from tessera.channels import n_pages, pages_of, stacked
-from tessera.devices import keep_freed_memory, own_gpus, resolve_device, resolve_precision
+from tessera.devices import (
+    keep_freed_memory,
+    own_gpus,
+    processor_name,
+    resolve_device,
+    resolve_precision,
+)
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
 from tessera.files import write_table, write_text
@@ -102,11 +108,8 @@ class Run:
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         versions |= {"numpy": np.__version__}
         if self.device == "cuda":
-            processor = torch.cuda.get_device_name()
             versions |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-        else:
-            processor = torch.backends.cpu.get_cpu_capability()
-        return asdict(self) | {"processor": processor, "versions": versions}
+        return asdict(self) | {"processor": processor_name(self.device), "versions": versions}
 
 
 def main(

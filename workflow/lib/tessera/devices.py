@@ -91,11 +91,24 @@ def resolve_precision(wanted: str, device: str) -> str:
         raise ValueError(f"precision: tf32 is arithmetic of GPUs, not of {device}; say fp32 there")
     if wanted != "auto":
         return wanted
-    if cuda:
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = any(torch.cpu.get_capabilities().get(name) for name in CPU_BF16)
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else _cpu_bf16()
     return "bf16" if native else "fp32"
+
+
+def _cpu_bf16() -> list[str]:
+    capabilities = torch.cpu.get_capabilities()
+    return [name for name in CPU_BF16 if capabilities.get(name)]
+
+
+def processor_name(device: str) -> str:
+    """What computes there, as far as it decides the bits: the GPU, or instructions of the CPU.
+
+    Processors of the same vectors multiply bf16 in units of their own, which sum in another order:
+    'AVX512 avx512_bf16' and 'AVX512 avx512_bf16 amx_bf16' are two.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name()
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *_cpu_bf16()])
 
 
 @contextmanager
