@@ -4,10 +4,14 @@ import io
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tessera import networks
 from tessera.networks import Architecture, build, plain, to_bytes, weights_digest
+from trained_networks import page_of, trained_like
 
 SHAPES = [(name, levels) for name in ("unet", "encoder-decoder") for levels in (1, 2, 3, 4)]
 
@@ -65,6 +69,40 @@ def test_the_radius_is_reached_and_never_passed(name, levels):
             if change(index, axis) > 0:
                 distances.append(max(core.start - index, index - core.stop + 1))
         assert max(distances) == radius_px
+
+
+spans = st.tuples(st.integers(0, 39), st.integers(1, 40)).map(lambda of: slice(of[0], sum(of)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SHAPES), st.integers(5, 10), st.integers(5, 10), spans, spans)
+def test_what_is_wanted_is_that_part_of_all(shape, down, across, rows, columns):
+    network = trained_like(*shape).double()
+    size = down * network.stride, across * network.stride
+    wanted = tuple(
+        slice(span.start % length, min(span.start % length + span.stop - span.start, length))
+        for span, length in zip((rows, columns), size, strict=True)
+    )
+    page = torch.from_numpy(page_of(*size)).double()[None, None]
+    with torch.inference_mode():
+        part, whole = network(page, wanted), network(page)[..., *wanted]
+    torch.testing.assert_close(part, whole, rtol=0, atol=1e-12)
+
+
+def test_no_more_is_computed_on_the_way_up_than_is_wanted():
+    network = build(Architecture("unet", (8, 16, 32, 64), 1, 2), seed=0).eval()
+    side_px = 128 + 2 * network.halo_px
+
+    def operations(wanted):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.zeros(1, 1, side_px, side_px), wanted)
+        return counter.get_total_flops()
+
+    core = slice(network.halo_px, side_px - network.halo_px)
+    whole = slice(0, side_px)
+    assert operations((whole, whole)) == operations(None)
+    assert operations((core, whole)) < 0.8 * operations(None)
+    assert operations((core, core)) < 0.65 * operations(None)
 
 
 @pytest.mark.parametrize("name", ["unet", "encoder-decoder"])

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
 from tessera.stitching import logits_of_whole, probabilities, stitch
+from tessera.symmetries import symmetries
 from trained_networks import page_of, trained_like
 
 
@@ -43,6 +45,13 @@ def test_symmetries_in_parts_equal_those_of_the_whole(
     found = stitch(((core, part[0].numpy()) for core, part in parts), height, width)
     expected = symmetric_whole(network, page, count)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("symmetry", symmetries(8))
+def test_spans_move_with_the_image(symmetry):
+    page, spans = page_of(9, 7), (slice(1, 4), slice(2, 7))
+    image, moved = torch.from_numpy(page), symmetry.of_spans(spans, page.shape)
+    assert torch.equal(symmetry.of(image)[moved], symmetry.of(image[spans]))
 
 
 @pytest.mark.parametrize("count", [4, 8])

@@ -51,7 +51,8 @@ class Demand:
     networks : float
         Weights, all networks together.
     per_window_px : float
-        Tensors of one network at its peak.
+        Tensors of one network at its peak, if it computed all of a window; the wider the halo is
+        beside the core, the less it holds.
     per_core_px : float
         Results of a core.
     halo_px, stride : int

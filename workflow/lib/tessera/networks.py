@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.nn import functional
 NAMES = ("unet", "encoder-decoder")
 KERNEL_RADIUS_PX = 1
 CONVOLUTIONS_A_BLOCK = 2
+BLOCK_RADIUS_PX = KERNEL_RADIUS_PX * CONVOLUTIONS_A_BLOCK
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,11 @@ def _seen(wanted: tuple[int, int], levels: int) -> tuple[int, int]:
     rounds it outwards to whole pixels of the coarser grid. The skip connection adds nothing:
     what it carries lies inside what the coarser level needs.
     """
-    blur = KERNEL_RADIUS_PX * CONVOLUTIONS_A_BLOCK
+    start, stop = wanted[0] - BLOCK_RADIUS_PX, wanted[1] + BLOCK_RADIUS_PX
     if levels == 1:
-        return wanted[0] - blur, wanted[1] + blur
-    start, stop = wanted[0] - blur, wanted[1] + blur
+        return start, stop
     coarse_start, coarse_stop = _seen((start // 2, -(-stop // 2)), levels - 1)
-    return 2 * coarse_start - blur, 2 * coarse_stop + blur
+    return 2 * coarse_start - BLOCK_RADIUS_PX, 2 * coarse_stop + BLOCK_RADIUS_PX
 
 
 class UNet(nn.Module):
@@ -123,8 +124,19 @@ class UNet(nn.Module):
         self.join = nn.ModuleList(_block(n_joined * m, m) for m in finer)
         self.head = nn.Conv2d(channels[0], architecture.n_classes, 1)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits; height and width must be multiples of the stride (ValueError)."""
+    def forward(
+        self, images: torch.Tensor, wanted: tuple[slice, slice] | None = None
+    ) -> torch.Tensor:
+        """Return the logits, all or those of the wanted rows and columns alone.
+
+        On the way up no more is computed than those depend on. Of a window whose halo is there for
+        the coarser levels, that saves most of the halo.
+
+        Raises
+        ------
+        ValueError
+            If height or width is not a multiple of the stride.
+        """
         if images.shape[-2] % self.stride or images.shape[-1] % self.stride:
             raise ValueError(
                 f"images: {tuple(images.shape)} must have height and width in multiples "
@@ -135,12 +147,47 @@ class UNet(nn.Module):
             if self.has_skips:
                 skips.append(features)
             features = block(self.pool(features))
-        for up, join in zip(self.up, self.join, strict=True):
-            features = _doubled(up, features)
+        reads, first = self._reads(wanted, images.shape[-2:]), (0, 0)
+        for up, join, read in zip(self.up, self.join, reads, strict=True):
+            features = _part(_doubled(up, features), read, [2 * n for n in first])
             if skips:  # each is dropped as soon as it is used: at full size they fill the memory
-                features = torch.cat([skips.pop(), features], 1)
+                features = torch.cat([_part(skips.pop(), read), features], 1)
             features = join(features)
-        return self.head(features)
+            first = [span.start for span in read] if read else first
+        return _part(self.head(features), wanted, first)
+
+    def _reads(
+        self, wanted: tuple[slice, slice] | None, shape: Sequence[int]
+    ) -> list[tuple[slice, slice] | None]:
+        """What each join reads for what is wanted, coarsest first, in pixels of its level."""
+        if wanted is None:
+            return [None] * len(self.join)
+        reads = []
+        for level in range(len(self.join)):
+            sizes = (size // 2**level for size in shape)
+            read = tuple(_around(*of) for of in zip(wanted, sizes, strict=True))
+            reads.append(read)
+            wanted = tuple(slice(span.start // 2, span.stop // 2) for span in read)
+        return reads[::-1]
+
+
+def _around(span: slice, size: int) -> slice:
+    """What a block reads for a span of an axis, from and to pixels of the next coarser level."""
+    start, stop = span.start - BLOCK_RADIUS_PX, span.stop + BLOCK_RADIUS_PX
+    return slice(max(start // 2 * 2, 0), min(-(-stop // 2) * 2, size))
+
+
+def _part(
+    features: torch.Tensor, wanted: tuple[slice, slice] | None, first: Sequence[int] = (0, 0)
+) -> torch.Tensor:
+    """Rows and columns of features whose first pixel is `first`; all if none are wanted."""
+    if wanted is None:
+        return features
+    rows, columns = (
+        slice(span.start - start, span.stop - start)
+        for span, start in zip(wanted, first, strict=True)
+    )
+    return features[..., rows, columns]
 
 
 def build(architecture: Architecture, seed: int) -> UNet:

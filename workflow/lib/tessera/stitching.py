@@ -58,6 +58,20 @@ class Core:
     read_rows: slice
     read_columns: slice
 
+    @property
+    def read_shape(self) -> tuple[int, int]:
+        """Size of the window."""
+        return _length(self.read_rows), _length(self.read_columns)
+
+    @property
+    def within(self) -> tuple[slice, slice]:
+        """Where the core is in its window."""
+        pairs = ((self.rows, self.read_rows), (self.columns, self.read_columns))
+        rows, columns = (
+            slice(span.start - read.start, span.stop - read.start) for span, read in pairs
+        )
+        return rows, columns
+
 
 def cores(height: int, width: int, core_px: int, halo_px: int, stride: int) -> Iterator[Core]:
     """Yield the cores of a micrograph in row-major order; each pixel is in exactly one.
@@ -117,30 +131,23 @@ def cut(page: np.ndarray, parts: Iterable[Core]) -> Iterator[tuple[Core, np.ndar
 
 def _window(page: np.ndarray, core: Core) -> np.ndarray:
     window = np.asarray(page[..., core.read_rows, core.read_columns])
-    wanted = (_length(core.read_rows), _length(core.read_columns))
-    beyond = [(0, n - m) for n, m in zip(wanted, window.shape[-2:], strict=True)]
+    beyond = [(0, n - m) for n, m in zip(core.read_shape, window.shape[-2:], strict=True)]
     if not any(after for _, after in beyond):
         return window
     return np.pad(window, [(0, 0)] * (window.ndim - 2) + beyond, mode="edge")
 
 
-def crop(core: Core, window: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
-    """Return the core (..., rows, columns) of what was computed on its window."""
-    top = core.rows.start - core.read_rows.start
-    left = core.columns.start - core.read_columns.start
-    return window[..., top : top + _length(core.rows), left : left + _length(core.columns)]
-
-
 def stitch(parts: Iterable[tuple[Core, np.ndarray]], height: int, width: int) -> np.ndarray:
     """Assemble cores (..., rows, columns) into an array (..., height, width) in memory.
 
-    The inverse of `cut` and `crop`. Raises ValueError if the parts do not fill the micrograph.
+    The inverse of `cut`, of whose windows the cores are taken. Raises ValueError if the parts do
+    not fill the micrograph.
 
     Examples
     --------
     >>> page = np.arange(15).reshape(3, 5)
     >>> windows = cut(page, cores(3, 5, core_px=2, halo_px=2, stride=2))
-    >>> bool((stitch(((core, crop(core, w)) for core, w in windows), 3, 5) == page).all())
+    >>> bool((stitch(((core, w[core.within]) for core, w in windows), 3, 5) == page).all())
     True
     """
     whole, written_px = None, 0
@@ -187,9 +194,9 @@ def stitched_logits(
         network = ready(network, next(network.parameters()).device.type, precision)
     parts = cores(*page.shape[-2:], core_px, network.halo_px, network.stride)
     return (
-        (core, crop(core, logits).cpu().numpy())
+        (core, logits.cpu().numpy())
         for group, images in _windows(page, parts, batch)
-        for core, logits in zip(group, _logits(network, images), strict=True)
+        for core, logits in zip(group, _logits(network, images, group[0].within), strict=True)
     )
 
 
@@ -257,7 +264,7 @@ def probabilities(
         As it is, also mirrored, also turned by a right angle. Defined on the micrograph extended
         to the stride: the mean over its images, each predicted as a whole and turned back.
     batch : int
-        Windows of one shape that pass the network together.
+        Windows of one shape, cut alike, that pass the network together.
 
     Yields
     ------
@@ -288,7 +295,7 @@ def probabilities(
 def _windows(
     page: np.ndarray, parts: Iterable[Core], batch: int
 ) -> Iterator[tuple[list[Core], torch.Tensor]]:
-    """Yield up to `batch` cores whose windows have one shape, with these: (n, inputs, h, w).
+    """Yield up to `batch` cores that lie alike in their windows, and these: (n, inputs, h, w).
 
     The next ones are read in a thread.
     """
@@ -303,17 +310,16 @@ def _windows(
 
 
 def _alike(parts: Iterable[Core], batch: int) -> list[list[Core]]:
-    """Group neighbours in order whose windows have one shape, up to `batch` of them."""
+    """Group neighbours in order that lie alike in windows of one shape, up to `batch` of them."""
     groups: list[list[Core]] = []
+    known = None
     for core in parts:
-        if not groups or len(groups[-1]) >= batch or _shape(groups[-1][0]) != _shape(core):
+        alike = core.read_shape, core.within
+        if alike != known or len(groups[-1]) >= batch:
             groups.append([])
         groups[-1].append(core)
+        known = alike
     return groups
-
-
-def _shape(core: Core) -> tuple[int, int]:
-    return _length(core.read_rows), _length(core.read_columns)
 
 
 @torch.inference_mode()
@@ -325,14 +331,16 @@ def _means(
 ) -> list[torch.Tensor]:
     """Return, for each core of a group, (committees, classes, rows, columns)."""
     means: list[list[torch.Tensor]] = [[] for _ in group]
+    within, shape = group[0].within, group[0].read_shape
     for networks in committees:
         passes = [(network, symmetry) for network in networks for symmetry in images_of]
         sums: list[torch.Tensor | None] = [None] * len(group)
         for network, symmetry in passes:
-            logits = symmetry.undone(_logits(network, symmetry.of(images)))
-            for index, core in enumerate(group):
+            wanted = symmetry.of_spans(within, shape)
+            logits = symmetry.undone(_logits(network, symmetry.of(images), wanted))
+            for index, of_core in enumerate(logits):
                 # Contiguous by class: a softmax over neighbours in memory is several times slower.
-                share = torch.softmax(crop(core, logits[index]).contiguous(), 0)
+                share = torch.softmax(of_core.contiguous(), 0)
                 sums[index] = share if sums[index] is None else sums[index].add_(share)
             del logits
         for mean, total in zip(means, sums, strict=True):
@@ -341,12 +349,12 @@ def _means(
 
 
 @torch.inference_mode()
-def _logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return logits (n, classes, rows, columns), in fp32 if the network runs in bf16."""
+def _logits(network: nn.Module, images: torch.Tensor, wanted: tuple[slice, slice]) -> torch.Tensor:
+    """Return logits (n, classes, rows, columns) wanted, in fp32 if the network runs in bf16."""
     weight = next(network.parameters())
     images = images.to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)
     with reproducible(weight.device):
-        logits = network(images)
+        logits = network(images, wanted)
     return logits.float() if logits.dtype == torch.bfloat16 else logits
 
 

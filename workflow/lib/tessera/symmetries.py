@@ -27,6 +27,21 @@ class Symmetry:
         images = images.flip(self.axes) if self.axes else images
         return images.transpose(ROWS, COLUMNS) if self.transposed else images
 
+    def of_spans(self, spans: tuple[slice, slice], shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Return where rows and columns of an image of `shape` are after `of`.
+
+        Examples
+        --------
+        >>> turned = Symmetry(axes=(ROWS,), transposed=True)
+        >>> turned.of_spans((slice(1, 3), slice(0, 4)), (8, 5))
+        (slice(0, 4, None), slice(5, 7, None))
+        """
+        rows, columns = (
+            slice(size - span.stop, size - span.start) if axis in self.axes else span
+            for axis, span, size in zip((ROWS, COLUMNS), spans, shape, strict=True)
+        )
+        return (columns, rows) if self.transposed else (rows, columns)
+
     def undone(self, images: torch.Tensor) -> torch.Tensor:
         """Return what `of` was given.
 
