@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,7 +204,8 @@ def test_the_docs_show_the_rows_of_the_recipe(recipe):
 
 
 def test_every_part_of_the_recipe_learns(recipe, tmp_path):
-    planned = training.planned_recipe([4, 8], batch=2, tile_px=32)
+    planned = training.planned_recipe([4, 8, 8], batch=2, tile_px=32)
+    planned = replace(planned, class_weights="none")  # as the plan says it
     files = samples.shard(tmp_path, 1, (96, 96), planned.size_px)
     run, n_classes = recipe.Run(0, "0", "cpu", "fp32", 1, ""), len(planned.classes)
     learnt = {}
@@ -216,7 +218,9 @@ def test_every_part_of_the_recipe_learns(recipe, tmp_path):
         logits = {name: network.eval()(image) for name, network in learnt.items()}
     assert {found.shape for found in logits.values()} == {(1, n_classes, 32, 32)}
     kept = logits.pop(recipe.KEPT)
-    assert not any(torch.equal(found, kept) for found in logits.values())
+    same = {name for name, found in logits.items() if torch.equal(found, kept)}
+    # Here half of the tiles hold the rarest class anyway.
+    assert same <= {"half of the tiles with the rarest"}
 
 
 def test_a_gain_is_over_what_is_kept_with_the_same_seed(recipe):
