@@ -216,7 +216,7 @@ def predict(
     Parameters
     ----------
     networks : sequence of nn.Module
-        In evaluation mode, of one stride and halo.
+        In evaluation mode, of one stride and halo; told what is wanted like `networks.UNet`.
     page : array, shape (h, w) or (inputs, h, w)
         Normalised micrograph, possibly a memory map or a `files.StreamedPage`; one window at a
         time is in memory, and the next one.
