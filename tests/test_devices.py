@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import stat
+from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tessera import devices
 from tessera.devices import (
@@ -20,6 +24,7 @@ from tessera.devices import (
     reproducible,
     resolve_device,
     resolve_precision,
+    use_threads,
 )
 
 GPUS = ["GPU-a", "GPU-b", "GPU-c"]
@@ -216,3 +221,25 @@ def count_faults(queue):
     keep_freed_memory()
     faults()
     queue.put((before, faults()))
+
+
+class Calls(TorchDispatchMode):
+    """Counts what PyTorch computes, by name and type of number."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        dtypes = {value.dtype for value in args if isinstance(value, torch.Tensor)}
+        self.counts.update((function.overloadpacket.__name__, dtype) for dtype in dtypes)
+        return function(*args, **(kwargs or {}))
+
+
+def test_functions_of_mkl_are_called_by_one_thread_before_several_compute():
+    header = Path(torch.__file__).parent / "include/ATen/cpu/vml.h"
+    names = re.findall(r"^IMPLEMENT_VML_MKL\((\w+)", header.read_text(), re.MULTILINE)
+    assert {"exp", "log", "sqrt"} <= set(names)
+    with Calls() as calls:
+        use_threads(torch.get_num_threads())
+    assert calls.counts == {(n, t): 1 for n in names for t in (torch.float32, torch.float64)}

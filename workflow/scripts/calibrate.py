@@ -18,6 +18,7 @@ from tessera.devices import (
     processor_name,
     resolve_device,
     resolve_precision,
+    use_threads,
 )
 from tessera.files import write_text
 from tessera.logs import LOG, logged_to
@@ -47,7 +48,7 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
     """
     device = resolve_device(device)
     threads = max(1, cpus // devices)
-    torch.set_num_threads(threads)
+    use_threads(threads)
     keep_freed_memory()
     settings = settings | {"batch": -(-settings["batch"] // devices)}
     with own_gpus(device):

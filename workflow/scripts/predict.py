@@ -12,7 +12,7 @@ import torch
 
 from tessera.budgets import ask_for_huge_pages, core_within, demand, keep_or_give_back
 from tessera.classes import palette
-from tessera.devices import own_gpus, resolve_device, resolve_precision
+from tessera.devices import own_gpus, resolve_device, resolve_precision, use_threads
 from tessera.files import read_table, write_text
 from tessera.folding import ready
 from tessera.grids import axes
@@ -203,7 +203,7 @@ def rounded(share: torch.Tensor) -> torch.Tensor:
 
 if __name__ == "__main__":
     with logged_to(snakemake.log[0]):
-        torch.set_num_threads(snakemake.resources.cpus)
+        use_threads(snakemake.resources.cpus)
         on = resolve_device(snakemake.resources.device)
         run = Run(
             snakemake.resources.mem_mb,

@@ -22,6 +22,7 @@ from tessera.devices import (
     processor_name,
     resolve_device,
     resolve_precision,
+    use_threads,
 )
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
@@ -279,7 +280,7 @@ def stop_signal() -> Callable[[], bool]:
 
 def prepare_process(threads: int) -> None:
     """Set what holds for a whole process that trains."""
-    torch.set_num_threads(threads)
+    use_threads(threads)
     keep_freed_memory()
 
 

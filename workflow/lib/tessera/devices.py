@@ -26,17 +26,35 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "tf32")
 # Names of native bf16 arithmetic in processors; without it bf16 is emulated, and slow.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+# What PyTorch lets the vector mathematics of MKL compute (ATen/cpu/vml.h).
+VECTOR_FUNCTIONS = ("acos", "asin", "atan", "cos", "erf", "erfc", "erfinv", "exp", "log", "log10")
+VECTOR_FUNCTIONS += ("log2", "sin", "sqrt", "tan", "tanh", "trunc")
 SECONDS_A_TRY = 0.2
 # Of mallopt(3): how many blocks are mapped by themselves, from which size on, and free memory above
 # which some is returned.
 M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -4, -3, -1
 
 
+def use_threads(n: int) -> None:
+    """Let PyTorch compute on n threads of the processor; to be called before anything is computed.
+
+    A function of MKL's vector mathematics chooses its code when it is first called. Where two
+    threads do that at once, one of them can be served, this once, by code that is right to four
+    digits only (PyTorch issue 188792). So each is called here, by one thread.
+    """
+    torch.set_num_threads(n)
+    for number in (torch.zeros(1), torch.zeros(1, dtype=torch.float64)):
+        for name in VECTOR_FUNCTIONS:
+            getattr(torch, name)(number)
+
+
 @contextmanager
 def reproducible(
     device: torch.device, deterministic: bool = True, tf32: bool = False
 ) -> Iterator[None]:
-    """Make a GPU compute the same bits each time, inside the block; a CPU does so anyway.
+    """Make a GPU compute the same bits each time, inside the block.
+
+    A CPU does so anyway, once `use_threads` was called.
 
     Parameters
     ----------
