@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from tessera.stitching import logits_of_whole, probabilities, stitch
+from tessera.cores import stitch
+from tessera.stitching import logits_of_whole, probabilities
 from tessera.symmetries import symmetries
 from trained_networks import page_of, trained_like
 

@@ -153,9 +153,10 @@ def seam(network: str, page: str, whole: str) -> Callable[[], Figures]:
     as it predicts (batch norm folded), stitched against in one piece. Cores are those that
     prediction would take, and small ones that make a seam every 128 pixels.
     """
+    from tessera.cores import stitch
     from tessera.folding import ready
     from tessera.network_files import load_network
-    from tessera.stitching import logits_of_whole, stitch, stitched_logits
+    from tessera.stitching import logits_of_whole, stitched_logits
 
     loaded, pixels = load_network(network), np.load(page)
     folded = ready(loaded)

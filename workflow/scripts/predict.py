@@ -12,6 +12,7 @@ import torch
 
 from tessera.budgets import ask_for_huge_pages, core_within, demand, keep_or_give_back
 from tessera.classes import palette
+from tessera.cores import covering
 from tessera.devices import own_gpus, resolve_device, resolve_precision, use_threads
 from tessera.files import read_table, write_text
 from tessera.folding import ready
@@ -19,7 +20,7 @@ from tessera.grids import axes
 from tessera.logs import LOG, logged_to
 from tessera.network_files import load_network
 from tessera.networks import UNet
-from tessera.stitching import covering, entropy, probabilities
+from tessera.stitching import entropy, probabilities
 from tessera.streams import TILE_PX, StreamedPage, TileSink
 
 if TYPE_CHECKING:

@@ -89,11 +89,8 @@ def render(
     for block in BLOCKS:
         lines = [f"{block}:\n"]
         for key in OPEN[block]:
-            lines += textwrap.wrap(
-                decisions[key].reason, 94, initial_indent="  # ", subsequent_indent="  # "
-            )
-            lines[-1] += "\n"
-            lines[1:] = [line if line.endswith("\n") else f"{line}\n" for line in lines[1:]]
+            wrapped = textwrap.wrap(decisions[key].reason, 90)
+            lines += [f"  # {line}\n" for line in wrapped]
             lines.append(f"  {key}: {_inline(decisions[key].value)}\n")
         if block == "tile" and size_nm is not None:
             lines.append(f"  size_nm: {_inline(size_nm)} # as the config stated it\n")
