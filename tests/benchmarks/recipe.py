@@ -30,6 +30,7 @@ from torch import nn
 
 from predict import codes_of
 from tessera.augmentation import Augmentation, augmented
+from tessera.devices import prepare_process
 from tessera.files import map_pages, read_table
 from tessera.folding import ready
 from tessera.networks import Architecture, build
@@ -37,7 +38,7 @@ from tessera.plans import Plan
 from tessera.stitching import probabilities
 from tessera.studies import Study
 from tessera.training import Hooks, train
-from train import Recipe, Run, loss_of, prepare_process, recipe_of, settings_of, training_tiles
+from train import Recipe, Run, loss_of, recipe_of, settings_of, training_tiles
 
 COLUMNS = ["dataset", "fold", "part", "seed", "steps", "mean_iou", "pooled_iou", "mean_dice", "iou"]
 COLUMNS += ["seconds"]

@@ -13,12 +13,11 @@ from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
 from tessera.calibration import MOST_STEPS, Calibration, is_enough, median_step
 from tessera.devices import (
-    keep_freed_memory,
     own_gpus,
+    prepare_process,
     processor_name,
     resolve_device,
     resolve_precision,
-    use_threads,
 )
 from tessera.files import write_text
 from tessera.logs import LOG, logged_to
@@ -48,8 +47,7 @@ def main(settings: dict[str, Any], device: str, cpus: int, devices: int, output:
     """
     device = resolve_device(device)
     threads = max(1, cpus // devices)
-    use_threads(threads)
-    keep_freed_memory()
+    prepare_process(threads)
     settings = settings | {"batch": -(-settings["batch"] // devices)}
     with own_gpus(device):
         moments = timed(settings, device)

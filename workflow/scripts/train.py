@@ -17,12 +17,11 @@ from tessera.augmentation import Augmentation, augmented
 from tessera.batches import TileBatches
 from tessera.channels import n_pages, pages_of, stacked
 from tessera.devices import (
-    keep_freed_memory,
     own_gpus,
+    prepare_process,
     processor_name,
     resolve_device,
     resolve_precision,
-    use_threads,
 )
 from tessera.digests import digest
 from tessera.distributed import any_process, own_rows, place, process_group
@@ -276,12 +275,6 @@ def stop_signal() -> Callable[[], bool]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: came.append(number))
     return lambda: any_process(bool(came))
-
-
-def prepare_process(threads: int) -> None:
-    """Set what holds for a whole process that trains."""
-    use_threads(threads)
-    keep_freed_memory()
 
 
 def recipe_of(settings: dict[str, dict[str, Any]]) -> Recipe:

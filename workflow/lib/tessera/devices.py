@@ -241,6 +241,12 @@ def keep_freed_memory() -> None:
     _set_allocator(M_TRIM_THRESHOLD, -1)  # never
 
 
+def prepare_process(threads: int) -> None:
+    """Set what holds for a whole process that trains, on so many threads."""
+    use_threads(threads)
+    keep_freed_memory()
+
+
 def return_freed_memory(block_bytes: int) -> None:
     """Let this process return every freed block of so many bytes or more; only with glibc."""
     _set_allocator(M_MMAP_THRESHOLD, block_bytes)
