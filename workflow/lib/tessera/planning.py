@@ -181,8 +181,8 @@ def _wanted_size(survey: Survey) -> tuple[int, str]:
     wanted, why = TILE_PX, f"{TILE_PX} px: many small tiles teach more than a few large ones."
     if structure and STRUCTURES_A_TILE * structure > wanted:
         wanted = min(LARGEST_TILE_PX, round(STRUCTURES_A_TILE * structure))
-        why = f"{STRUCTURES_A_TILE} times the typical structure, {structure:.0f} px "
-        why += f"(at most {LARGEST_TILE_PX} px)."
+        why = f"{STRUCTURES_A_TILE} times the typical connected structure, as large in area "
+        why += f"as a disc of {structure:.0f} px (at most {LARGEST_TILE_PX} px)."
     fits = max(min(SMALLEST_TILE_PX, side), side // TILES_ACROSS)
     if fits < wanted:
         wanted = fits
