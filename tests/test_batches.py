@@ -185,6 +185,29 @@ def test_prefetching_changes_nothing_but_the_thread():
     assert list(prefetched(at, 3, 3)) == []
 
 
+def test_the_thread_of_batches_computes_alone_and_all_others_as_before():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    found = {}
+
+    def at(step):
+        torch.ones(300_000).add_(1)  # large enough to be shared among threads
+        return torch.get_num_threads()
+
+    def look(name):
+        found[name] = torch.get_num_threads()
+
+    try:
+        assert list(prefetched(at, 0, 3)) == [1, 1, 1]
+        look("this")
+        later = threading.Thread(target=look, args=["later"])
+        later.start()
+        later.join()
+        assert found == {"this": 3, "later": 3}
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_next_batch_is_made_while_this_one_is_used():
     begun = [threading.Event() for _ in range(4)]
 

@@ -35,6 +35,7 @@ from tessera.classes import IGNORE
 from tessera.digests import code_version, digest
 from tessera.files import open_page
 from tessera.studies import Study
+from tessera.threads import WAITING
 
 sys.path.append(str(peers.PEERS))
 
@@ -237,7 +238,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(said.threads)
     # As the workflow does, for all: see common.smk.
-    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
+    os.environ |= {**WAITING, "CUDA_VISIBLE_DEVICES": ""}
     sheet, config, logs = find_sheet(said.sheet), said.study.resolve(), said.out.parent / "logs"
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         study = read_study(sheet, config, Path(folder))

@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 
+from tessera.threads import WAITING
+
 ROOT = Path(__file__).parents[2]
 RELATIONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
@@ -227,8 +229,7 @@ def _environment(threads: int, python: str | Path) -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, folders)),
         "OMP_NUM_THREADS": str(threads),
-        # As the workflow has it; it lets no process that waits for its turn take another's time.
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **WAITING,  # as in the workflow
     }
 
 

@@ -62,10 +62,10 @@ from tessera.preparation import (
     prepared,
     prepared_for_job,
 )
+from tessera.threads import WAITING
 
-# Waiting threads sleep instead of spinning: that costs a few per cent alone, but beside another
-# process on two cores a training step took a third of the time or less.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for variable, value in WAITING.items():
+    os.environ.setdefault(variable, value)
 
 # A graph is millions of objects, and all of them stay: looking through them for garbage again and
 # again took a fifth of planning 10,000 jobs.

@@ -195,13 +195,24 @@ def on_device(
 def prefetched(at: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
     """Yield at(first), ..., at(last - 1), computing one ahead in a thread.
 
-    An exception of `at` is raised here, at its own step. Closing the iterator waits for the
-    batch in the making, so that no thread outlives it.
+    That thread computes alone: with helpers of its own there would be more of them than processors,
+    and those that wait for each other would have to sleep. An exception of `at` is raised here, at
+    its own step. Closing the iterator waits for the batch in the making, so that no thread outlives
+    it.
     """
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
+        worker.submit(_compute_alone).result()
+        torch.set_num_threads(threads)  # of this thread, and of those to come
         ahead = worker.submit(at, first) if first < last else None
         for step in range(first, last):
             batch = ahead.result()
             if step + 1 < last:
                 ahead = worker.submit(at, step + 1)
             yield batch
+
+
+def _compute_alone() -> None:
+    """Let PyTorch use the calling thread only for what this thread computes."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread forgets what it was told unless it looks before others do
