@@ -1,9 +1,9 @@
 """Memory: the peak of a whole prediction, from a file to files, whatever the size of the page.
 
 Ours is `workflow/scripts/predict.py` as its rule calls it: mask, probabilities of three classes and
-entropy, compressed. Theirs is MONAI's `sliding_window_inference`, which holds the page in memory;
-mask and probabilities are written as they are. Each prediction has a process of its own, and the
-peak is the kernel's (`VmHWM`): Python, PyTorch and mapped pages of files all count.
+entropy, compressed. Theirs is MONAI's `sliding_window_inference` in the same precision, which holds
+the page in memory; mask and probabilities are written as they are. Each prediction has a process
+of its own; the peak is the kernel's (`VmHWM`): Python, PyTorch and mapped pages of files all count.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def comparisons(options: Options) -> list[Comparison]:
     """Rows of the table."""
     size = TINY if options.tiny else LARGE if options.large else FULL
     network = samples.network_file(options.scratch, size.channels)
-    monai = Monai(network, size.window_px, options) if size.window_px else None
+    precision = resolve_precision(samples.config()["predict"]["precision"], "cpu")
+    monai = Monai(network, size.window_px, precision, options) if size.window_px else None
     if monai is not None:
         with _page(options.scratch, PROBE_PX) as page:
             monai.figures(page, PROBE_PX)
-    precision = resolve_precision(samples.config()["predict"]["precision"], "cpu")
     rows: list[Comparison] = []
     peaks: dict[int, list[float]] = {}
     for side_px in size.sides_px:
@@ -125,8 +125,9 @@ def _predicted(job: Job, options: Options) -> Figures:
 class Monai:
     """MONAI's figures, for the pages that it survives on this machine."""
 
-    def __init__(self, network: str, window_px: int, options: Options) -> None:
+    def __init__(self, network: str, window_px: int, precision: str, options: Options) -> None:
         self._fixed = {"peer": "monai", "network": network, "window_px": window_px}
+        self._fixed |= {"precision": precision}
         self._options = options
         self._peaks_gb: dict[int, float] = {}
 
@@ -145,7 +146,8 @@ class Monai:
         job = Job("benchmarks.windows:memory", arguments, peers.environment("monai"))
         figures = _predicted(job, self._options)
         self._peaks_gb[side_px] = figures["peak_gb"]
-        return [figures], f"theirs: MONAI fp32, windows of {self._fixed['window_px']} px"
+        note = "theirs: MONAI {precision}, windows of {window_px} px"
+        return [figures], note.format(**self._fixed)
 
     def _need_gb(self, side_px: int) -> float:
         """From the line through the peaks of the two largest pages so far."""

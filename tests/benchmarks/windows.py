@@ -148,6 +148,7 @@ def memory(
     side_px: int,
     folder: str,
     window_px: int,
+    precision: str,
     limit_bytes: int,
 ) -> Callable[[], dict[str, float]]:
     """Prepare the square page that lies in a file from `offset` on, as float32.
@@ -156,7 +157,7 @@ def memory(
     `limit_bytes` of addresses are given out, so that it fails before the machine does.
     """
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-    logits_of = PEERS[peer](load(network), window_px, "fp32")
+    logits_of = PEERS[peer](load(network), window_px, precision)
 
     def trial() -> dict[str, float]:
         start = time.perf_counter()
