@@ -141,7 +141,8 @@ def test_a_page_that_the_disk_cannot_hold_is_not_begun(scratch):
 
 def test_a_peer_that_needs_too_much_is_not_run(scratch, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
-    figures, note = memory.Monai("network.pt", 256, options(scratch)).figures(scratch, 16384)
+    monai = memory.Monai("network.pt", 256, "bf16", options(scratch))
+    figures, note = monai.figures(scratch, 16384)
     assert figures == []
     assert "not run" in note
 
