@@ -126,8 +126,12 @@ class Monai:
     """MONAI's figures, for the pages that it survives on this machine."""
 
     def __init__(self, network: str, window_px: int, precision: str, options: Options) -> None:
-        self._fixed = {"peer": "monai", "network": network, "window_px": window_px}
-        self._fixed |= {"precision": precision}
+        self._fixed = {
+            "peer": "monai",
+            "network": network,
+            "window_px": window_px,
+            "precision": precision,
+        }
         self._options = options
         self._peaks_gb: dict[int, float] = {}
 
